@@ -1,0 +1,1 @@
+"""Figure builders: values in, plotly figures out. No Streamlit here."""

@@ -1,0 +1,18 @@
+"""The menu as rows; the first one is the home page."""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One page: its script under viz_app/, its title, its Material icon and its address."""
+
+    file: str
+    title: str
+    icon: str
+    url: str
+
+
+PAGES = (
+    Row("views/image.py", "Inspect", ":material/image_search:", "inspect"),
+    Row("views/kernels.py", "Kernels", ":material/grid_view:", "kernels"),
+)
