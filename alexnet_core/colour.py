@@ -9,7 +9,9 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601 weights of R, G, B
 
 
 def luma(images: Tensor) -> Tensor:
-    """Rec. 601 luma of RGB images (..., 3, H, W), shape (..., 1, H, W), in the images' units."""
+    """Rec. 601 luma of RGB float images (..., 3, H, W), shape (..., 1, H, W), in the images' units."""
+    if not images.is_floating_point():
+        raise TypeError(f"Colours are computed on float images, got {images.dtype}; call .float() first.")
     weights = torch.tensor(LUMA, dtype=images.dtype, device=images.device)
     return (images * weights[:, None, None]).sum(-3, keepdim=True)
 

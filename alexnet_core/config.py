@@ -59,9 +59,10 @@ class AlexNetConfig:
             raise ValueError(f"dropout_rate must lie in [0, 1), got {self.dropout_rate}.")
         if unknown := set(self.grouped) - {"conv2", "conv3", "conv4", "conv5"}:
             raise ValueError(f"grouped may name conv2, conv3, conv4 and conv5, got {sorted(unknown)}.")
-        for name, order in (("layer1", "conv1"), ("layer2", "conv2")):
-            if getattr(self, name)[:1] != (order,):
-                raise ValueError(f"{name} must begin with {order!r}, got {getattr(self, name)}.")
+        for name, known in (("layer1", LAYER1_LRN_FIRST), ("layer2", LAYER2_WITH_CNORM)):
+            order = getattr(self, name)
+            if order[:1] != known[:1] or len(set(order)) < len(order) or not set(order) <= set(known):
+                raise ValueError(f"{name} must be {known[0]!r} and then any of {known[1:]} once, got {order}.")
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -113,7 +113,10 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     bits = {} if options.full_precision else SHIPPING_BITS
     folder = options.to or checkpoints_dir()
-    path = export_run(options.run, options.name or options.run.name, folder, bits=bits, views=options.views)
+    try:
+        path = export_run(options.run, options.name or options.run.name, folder, bits=bits, views=options.views)
+    except (FileNotFoundError, ValueError) as problem:
+        parser.error(str(problem))
     metrics = json.loads(path.read_text())["metrics"]
     logger.info(
         "%s: top-1 %.2f %% / top-5 %.2f %% (float32: %.2f / %.2f)",

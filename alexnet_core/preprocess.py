@@ -1,6 +1,6 @@
 """From a photograph to what the network reads: one value, stored with its checkpoint, used everywhere."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,8 +31,9 @@ class Preprocess:
     pca_stdevs: Tensor
 
     def __post_init__(self) -> None:
-        if not self.input_size <= self.full_size:
-            raise ValueError(f"input_size {self.input_size} must not exceed full_size {self.full_size}.")
+        for name in ("source_size", "input_size"):
+            if not 0 < getattr(self, name) <= self.full_size:
+                raise ValueError(f"{name} must be 1 to full_size={self.full_size}, got {getattr(self, name)}.")
         for name, shape in (
             ("mean", (3, self.full_size, self.full_size)),
             ("pca_vectors", (3, 3)),
@@ -125,19 +126,22 @@ class Preprocess:
         )
 
 
-def fit_preprocess(images: Tensor, *, full_size: int, input_size: int) -> Preprocess:
-    """Measure the mean image and the principal colours of training images (n, 3, s, s) uint8."""
-    size = images.shape[-1]
-    total = torch.zeros(3, size, size, dtype=torch.float64)
-    outer = torch.zeros(3, 3, dtype=torch.float64)
-    for chunk in images.split(1000):
-        pixels = chunk.double()
-        total += pixels.sum(0)
+def fit_preprocess(blocks: Iterable[Tensor], *, full_size: int, input_size: int) -> Preprocess:
+    """Measure the mean image and the principal colours of training images, given as blocks (n, 3, s, s) uint8.
+
+    Raises ``ValueError`` if there are none.
+    """
+    count, total, outer = 0, torch.zeros(()), torch.zeros(3, 3, dtype=torch.float64)
+    for block in blocks:
+        pixels = block.double()
         flat = pixels.transpose(0, 1).flatten(1)
-        outer += flat @ flat.T
-    mean = total / len(images)
-    count, colour = len(images) * size * size, mean.mean((1, 2))
-    values, vectors = torch.linalg.eigh(outer / count - colour.outer(colour))
+        count, total, outer = count + len(block), total + pixels.sum(0), outer + flat @ flat.T
+    if not count:
+        raise ValueError("The preprocessing is measured on training images, got none.")
+    mean, size = total / count, total.shape[-1]
+    colour = mean.mean((1, 2))
+    covariance = outer / (count * size * size) - colour.outer(colour)
+    values, vectors = torch.linalg.eigh(covariance)
     matrix = bicubic_matrix(size, full_size, mean.device).double()
     return Preprocess(
         source_size=size,

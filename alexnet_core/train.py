@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from alexnet_core.data import open_dataset
+from alexnet_core.lrn import use_compiled
 from alexnet_core.model import AlexNet, build_model
 from alexnet_core.optim import PaperSGD
 from alexnet_core.paths import runs_dir
@@ -73,7 +74,7 @@ PRESETS = {
         dataset="tiny-imagenet-64",
         network={"input_size": 127},
         full_size=144,
-        epochs=12,  # about two hours on two cores
+        epochs=10,  # under two hours on two cores
         schedule="cosine",
     ),
 }
@@ -92,29 +93,29 @@ class Progress:
 
 
 class Run:
-    """A training run in a folder: `train` goes on from wherever the folder's state stands.
+    """A training run in a folder: new, or with `resume` taken up where the folder's saved state stands.
 
-    Raises ``ValueError`` if the folder holds a run that must be resumed or was made from other images.
+    Raises ``FileNotFoundError`` if there is nothing to resume, ``ValueError`` if it was trained on other images.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig, store: ImageStore, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, config: TrainConfig, store: ImageStore, device: torch.device, *, resume: bool = False
+    ) -> None:
         self.folder, self.config, self.store, self.device = folder, config, store, device
-        self.images = torch.from_numpy(np.asarray(store.split("train").images))
-        self.labels = torch.from_numpy(np.asarray(store.split("train").labels))
+        self.images, labels, _ = store.split("train")
+        self.labels = torch.from_numpy(np.array(labels))
+        # A GPU waits for nothing if the images live in its memory; a CPU reads them through the page cache.
+        self._resident = torch.from_numpy(np.array(self.images)).to(device) if device.type == "cuda" else None
         shuffled = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(HELD_OUT_SEED))
         self.held_out, self.training = shuffled[: config.held_out], shuffled[config.held_out :]
+        weights = torch.Generator().manual_seed(config.seed)
+        self.model = build_model(config.mode, len(store.classes), generator=weights, **config.network)
+        self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.optimiser = PaperSGD(_learned(self.model), momentum=config.momentum, weight_decay=config.weight_decay)
         self.schedule = _schedule(config)
         self.progress = Progress()
         self.snapshots: list[Tensor] = []
-        self.model = build_model(
-            config.mode,
-            len(store.classes),
-            generator=torch.Generator().manual_seed(config.seed),
-            **config.network,
-        )
-        self.preprocess: Preprocess | None = None
-        self._velocities: dict[str, Tensor] = {}
-        self._rates: dict[str, float] = {}
+        self.preprocess = self._take_up() if resume else self._measure()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -123,65 +124,65 @@ class Run:
 
     def train(self) -> None:
         """Run to the end, saving every few minutes and on SIGINT; then the folder holds the final state."""
-        config = self.config
-        if self.preprocess is None:
-            logger.info("Measuring the mean image and the principal colours...")
-            self.preprocess = fit_preprocess(
-                self.images[self.training.sort().values],
-                full_size=config.full_size,
-                input_size=self.model.config.input_size,
-            )
-        self.model.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        optimiser = PaperSGD(_learned(self.model), momentum=config.momentum, weight_decay=config.weight_decay)
-        if self._rates:
-            optimiser.restore(self._velocities, self._rates)
-        total = config.epochs * self.steps_per_epoch
-        started, saved = time.monotonic() - self.progress.seconds, time.monotonic()
-        bar = tqdm(total=total, initial=self.progress.step, unit="step", smoothing=0.05, mininterval=2)
+        total = self.config.epochs * self.steps_per_epoch
+        started = time.monotonic() - self.progress.seconds
+        saved = time.monotonic()
         losses: list[Tensor] = []
         self._take_snapshot()
-        with _Interrupt() as interrupted:
+        with (
+            _Interrupt() as interrupted,
+            tqdm(total=total, initial=self.progress.step, unit="step", smoothing=0.05, mininterval=1) as bar,
+        ):
             while self.progress.step < total and not self.schedule.finished:
                 phase = self.schedule.phase(self.progress.step / total)
-                losses.append(self._step(optimiser, phase))
+                losses.append(self._step(phase))
                 bar.update()
                 self.progress.seconds = time.monotonic() - started
                 if self.progress.step % self.steps_per_epoch == 0:
-                    self._end_epoch(torch.stack(losses).mean().item(), phase, bar)
+                    bar.set_postfix_str(self._end_epoch(torch.stack(losses).mean().item(), phase))
                     losses.clear()
-                if interrupted.seen or time.monotonic() - saved > 60 * config.save_minutes:
-                    self.save(optimiser)
+                if interrupted.seen or time.monotonic() - saved > 60 * self.config.save_minutes:
+                    self.save()
                     saved = time.monotonic()
                 if interrupted.seen:
-                    bar.close()
                     raise SystemExit(f"Interrupted; {self.folder} is saved. Continue with --resume.")
-        bar.close()
         self._take_snapshot(last=True)
-        self.save(optimiser)
+        self.save()
 
-    def _step(self, optimiser: PaperSGD, phase: Phase) -> Tensor:
+    def _measure(self) -> Preprocess:
+        logger.info("Measuring the mean image and the principal colours...")
+        blocks = (self._fetch(chosen) for chosen in self.training.sort().values.split(1000))
+        size = self.model.config.input_size
+        return fit_preprocess(blocks, full_size=self.config.full_size, input_size=size)
+
+    def _fetch(self, chosen: Tensor) -> Tensor:
+        """Stored images on the device; only the chosen ones are read from disk."""
+        if self._resident is not None:
+            return self._resident[chosen.to(self.device)]
+        return torch.from_numpy(self.images[chosen.numpy()])
+
+    def _logits(self, batch: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits: Tensor = self.model(batch.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+    def _step(self, phase: Phase) -> Tensor:
+        """One update; returns its loss without waiting for the device."""
         config, progress = self.config, self.progress
-        assert self.preprocess is not None
         epoch, position = divmod(progress.step, self.steps_per_epoch)
-        order = torch.randperm(
-            len(self.training), generator=torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-        )
+        shuffle = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        order = torch.randperm(len(self.training), generator=shuffle)
         chosen = self.training[order[position * config.batch_size : (position + 1) * config.batch_size]]
         seed = config.seed * 1_000_000_007 + progress.step
         torch.manual_seed(seed)  # dropout
         draws = torch.Generator().manual_seed(seed)
-        batch = self.preprocess.training_batch(
-            self.images[chosen].to(self.device, non_blocking=True), draws, lighting=phase.lighting
-        )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = self.model(batch.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits.float(), self.labels[chosen].to(self.device))
+        batch = self.preprocess.training_batch(self._fetch(chosen), draws, lighting=phase.lighting)
+        loss = F.cross_entropy(self._logits(batch), self.labels[chosen].to(self.device))
         loss.backward()
-        optimiser.step({key: phase.rate(*key) for key in _parameter_keys(self.model)})
+        self.optimiser.step({key: phase.rate(*key) for key in _parameter_keys(self.model)})
         progress.step += 1
         progress.conv1_decay *= 1 - phase.conv1 * config.weight_decay
-        if progress.step in SNAPSHOT_STEPS:
-            self._take_snapshot()
+        self._take_snapshot()
         return loss.detach()
 
     def _take_snapshot(self, *, last: bool = False) -> None:
@@ -193,7 +194,8 @@ class Run:
         progress.snapshot_decays.append(progress.conv1_decay)
         self.snapshots.append(self.model.kernels("conv1").half().cpu().contiguous())
 
-    def _end_epoch(self, loss: float, phase: Phase, bar: "tqdm[Any]") -> None:
+    def _end_epoch(self, loss: float, phase: Phase) -> str:
+        """Judge the epoch on the held-out images, log it, and say it in one line."""
         error = self._held_out_error()
         self.schedule.observe(error)
         row = {
@@ -208,35 +210,30 @@ class Run:
         with (self.folder / LOG_FILE).open("a") as file:
             file.write(json.dumps(row) + "\n")
         images = self.progress.step * self.config.batch_size
-        bar.set_postfix_str(f"loss {loss:.2f}, held-out error {error:.1%}, {images / self.progress.seconds:.0f} img/s")
+        return f"loss {loss:.2f}, held-out error {error:.1%}, {images / self.progress.seconds:.0f} img/s"
 
     @torch.no_grad()
     def _held_out_error(self) -> float:
-        assert self.preprocess is not None
         self.model.eval()
         wrong = 0
         for chosen in self.held_out.split(250):
-            batch = self.preprocess.centre(self.images[chosen].to(self.device))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-                logits = self.model(batch.contiguous(memory_format=torch.channels_last))
-            wrong += int((logits.argmax(1).cpu() != self.labels[chosen]).sum())
+            guess = self._logits(self.preprocess.centre(self._fetch(chosen))).argmax(1).cpu()
+            wrong += int((guess != self.labels[chosen]).sum())
         self.model.train()
         return wrong / len(self.held_out)
 
-    def save(self, optimiser: PaperSGD) -> None:
+    def save(self) -> None:
         """Write weights, velocities, mean image, snapshots and progress as one file, beside and renamed."""
-        assert self.preprocess is not None
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"velocity.{name}": tensor for name, tensor in optimiser.velocities().items()}
         sizes, measured = self.preprocess.parts()
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"velocity.{name}": tensor for name, tensor in self.optimiser.velocities().items()}
         tensors |= {f"preprocess.{name}": tensor for name, tensor in measured.items()}
-        if self.snapshots:
-            tensors["snapshots"] = torch.stack(self.snapshots)
+        tensors["snapshots"] = torch.stack(self.snapshots)
         state = {
             "config": asdict(self.config),
             "progress": asdict(self.progress),
             "schedule": vars(self.schedule),
-            "rates": optimiser.rates(),
+            "rates": self.optimiser.rates(),
             "sizes": sizes,
             "data_hash": self.store.hash,
             "device": device_name(self.device),
@@ -247,17 +244,16 @@ class Run:
         save_file(plain, beside, metadata={"state": json.dumps(state)})
         beside.replace(self.folder / STATE_FILE)
 
-    def load(self) -> None:
-        """Take up the folder's saved state. Raises ``ValueError`` if it was trained on other images."""
+    def _take_up(self) -> Preprocess:
         tensors, state = read_state(self.folder)
         if state["data_hash"] != self.store.hash:
             raise ValueError(f"{self.folder} was trained on other images than those of {self.store.name!r}.")
         self.model.load_state_dict(with_prefix(tensors, "model."))
-        self._velocities, self._rates = with_prefix(tensors, "velocity."), state["rates"]
-        self.preprocess = preprocess_of(tensors, state)
-        self.snapshots = list(tensors.get("snapshots", torch.empty(0)))
+        self.optimiser.restore(with_prefix(tensors, "velocity."), state["rates"])
+        self.snapshots = list(tensors["snapshots"])
         self.progress = Progress(**state["progress"])
         vars(self.schedule).update(state["schedule"])
+        return preprocess_of(tensors, state)
 
 
 SNAPSHOT_STEPS = frozenset({0, *(round(10 ** (i / 4)) for i in range(2, 24))})  # log-spaced: 0, 3, 6, 10, 18, ...
@@ -322,7 +318,7 @@ class _Interrupt:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Train a network; a run that was stopped continues with --resume."""
     parser = argparse.ArgumentParser(prog="python -m alexnet_core.train", description=main.__doc__)
     parser.add_argument("--preset", choices=list(PRESETS), required=True)
     parser.add_argument("--folder", type=Path, help="where the run is kept (default: the data home's runs/PRESET)")
@@ -339,9 +335,12 @@ def main(arguments: list[str] | None = None) -> None:
     if (folder / STATE_FILE).exists() and not options.resume:
         parser.error(f"{folder} already holds a run: add --resume to continue it, or choose another --folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(folder, config, open_dataset(config.dataset), torch.device(options.device))
-    if options.resume and (folder / STATE_FILE).exists():
-        run.load()
+    try:
+        store = open_dataset(config.dataset)
+        run = Run(folder, config, store, torch.device(options.device), resume=options.resume)
+    except (FileNotFoundError, ValueError) as problem:
+        parser.error(str(problem))
+    use_compiled()  # some seconds of compiling against hours of steps
     run.train()
     error = run.progress.curve[-1]["held_out_error"]
     logger.info("Done: held-out top-1 error %.1f %%. Next: python -m alexnet_core.export %s", 100 * error, folder)
