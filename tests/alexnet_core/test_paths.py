@@ -1,0 +1,26 @@
+"""Tests of alexnet_core.paths."""
+
+from pathlib import Path
+
+import pytest
+
+from alexnet_core.paths import data_home, datasets_dir, downloads_dir, runs_dir
+
+
+def test_the_environment_variable_decides_where_data_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ALEXNET_HOME", str(tmp_path))
+    assert data_home() == tmp_path
+    assert {datasets_dir(), downloads_dir(), runs_dir()} == {
+        tmp_path / "datasets",
+        tmp_path / "downloads",
+        tmp_path / "runs",
+    }
+
+
+def test_without_it_the_platform_decides_and_an_argument_goes_before_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ALEXNET_HOME")
+    assert data_home().is_absolute()
+    assert "alexnet-toolkit" in str(datasets_dir())
+    assert datasets_dir(tmp_path) == tmp_path / "datasets"
