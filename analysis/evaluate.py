@@ -70,9 +70,7 @@ def _check_fit(checkpoints: Sequence[Checkpoint], store: ImageStore) -> None:
     for checkpoint in checkpoints:
         name, size = checkpoint.card["name"], checkpoint.preprocess.source_size
         if [row["id"] for row in checkpoint.card["classes"]] != list(store.classes):
-            raise ValueError(
-                f"The classes of {name!r} must be those of {store.name!r}, in order."
-            )
+            raise ValueError(f"The classes of {name!r} must be those of {store.name!r}, in order.")
         if size != store.size:
             raise ValueError(
                 f"{name!r} reads images of {size} px, {store.name!r} holds {store.size} px: fetch it with --size {size}."
@@ -90,22 +88,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of a table")
     options = parser.parse_args(arguments)
-    loaded = [load_checkpoint(name) for name in options.checkpoints]
-    store = open_dataset(options.dataset or loaded[0].card["dataset"])
-    groups = [[checkpoint] for checkpoint in loaded] + ([loaded] if len(loaded) > 1 else [])
-    results = [
-        evaluate(
-            group,
-            store,
-            split=options.split,
-            views=views,
-            limit=options.limit,
-            device=torch.device(options.device),
-            progress=True,
-        )
-        for group in groups
-        for views in options.views
-    ]
+    try:
+        loaded = [load_checkpoint(name) for name in options.checkpoints]
+        store = open_dataset(options.dataset or loaded[0].card["dataset"])
+        groups = [[checkpoint] for checkpoint in loaded] + ([loaded] if len(loaded) > 1 else [])
+        results = [
+            evaluate(
+                group,
+                store,
+                split=options.split,
+                views=views,
+                limit=options.limit,
+                device=torch.device(options.device),
+                progress=True,
+            )
+            for group in groups
+            for views in options.views
+        ]
+    except (FileNotFoundError, ValueError) as problem:
+        parser.error(str(problem))
     if options.json:
         print(json.dumps({"dataset": store.name, "split": options.split, "rows": [asdict(row) for row in results]}))
         return

@@ -32,15 +32,15 @@ PLOT_CONFIG: dict[str, Any] = {
 }
 
 
-def compact(figure: go.Figure, *, height: int, title: str = "") -> go.Figure:
-    """Set the height in pixels and narrow margins; fonts and background follow the page's own theme."""
-    top = 40 if title else 10
-    return figure.update_layout(
-        height=height, margin={"l": 10, "r": 10, "t": top, "b": 10}, title={"text": title, "font": {"size": 14}}
-    )
+PICTURE_X: dict[str, Any] = {"visible": False, "constrain": "domain", "fixedrange": True}  # no axes, square pixels
+PICTURE_Y: dict[str, Any] = PICTURE_X | {"scaleanchor": "x", "autorange": False, "constraintoward": "top"}
+LEGEND_ABOVE: dict[str, Any] = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "font": {"size": 11}}
 
 
-def hide_axes(figure: go.Figure) -> go.Figure:
-    """Pictures need no axes; square pixels, row 0 on top."""
-    figure.update_xaxes(visible=False, constrain="domain", fixedrange=True)
-    return figure.update_yaxes(visible=False, scaleanchor="x", autorange="reversed", fixedrange=True)
+def plain_figure(traces: list[dict[str, Any]], layout: dict[str, Any], *, height: int) -> go.Figure:
+    """A figure of plain values with narrow margins; fonts and background follow the page's own theme.
+
+    Plotly's own checks would take longer than all else on a page: the tests do them.
+    """
+    frame = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
+    return go.Figure({"data": traces, "layout": frame | layout}, _validate=False)

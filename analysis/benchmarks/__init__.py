@@ -1,0 +1,1 @@
+"""Timings of the toolkit's own arithmetic, each runnable with `python -m`."""

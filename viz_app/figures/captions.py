@@ -1,0 +1,260 @@
+"""What the Inspect page says: sentences and tables made from values, for captions, hover texts and screen readers."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alexnet_core.config import AlexNetConfig
+from alexnet_core.geometry import receptive_field
+from alexnet_core.preprocess import Preprocess
+from analysis.activations import Balance, Maps, Position
+from viz_app.figures.image import Scale
+from viz_app.figures.theme import TOWER_MARKS
+
+WEAK_GUESS = 0.3  # below this probability of the best guess the page says that perhaps no class fits
+
+INTRO = (
+    "Follow a photo through the two towers of the network: what the network sees of it, how each unit of each stage "
+    "responds, and which class it guesses. Choose a sample or hand over a photo of your own."
+)
+CAVEAT = (
+    "A response says what a unit reacts to in this one photo, not what it is for; which tower is called A is an "
+    "accident of training."
+)
+MAPS_HELP = (
+    "Every small square is one unit's map: how strongly the unit responds at each place of the photo. All stages come "
+    "from one pass of the central crop through the network."
+)
+BALANCE_HELP = (
+    "Activation energy is the sum of all squared responses. The share says which tower responds more, not which one "
+    "matters more for the guess. From conv3 on each unit may read both towers."
+)
+EVIDENCE_HELP = (
+    "Grad-CAM: the maps of the last convolution, weighted by how much each of them raises the score of the class. It "
+    "shows places that speak for the class; places that speak against it stay dark."
+)
+COLOUR_HELP = (
+    "The same photo without colour (Rec. 601 grey), and with every hue turned while brightness stays. A tower whose "
+    "responses change much here relies on colour."
+)
+
+STAGE_HELP = (
+    "The operations in the order in which they run: conv = convolution, norm and cnorm = response normalisation, "
+    "relu = negative responses set to 0, pool = maximum of a neighbourhood, fc = fully connected, drop = dropout."
+)
+
+_KINDS = {
+    "conv": "weighted sums of the stage before, may be negative",
+    "relu": "negative responses set to 0",
+    "norm": "each response divided by those of neighbouring units at the same place",
+    "cnorm": "each response divided by those around it on the same map",
+    "pool": "the largest response of each 3 × 3 window, every second place",
+    "fc": "weighted sums of all units before, of both towers",
+    "drop": "responses halved, in place of the random dropping in training",
+}
+
+
+def escaped(text: str) -> str:
+    """Text from outside, such as a file name, that markdown must not read as markup."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|<>~$:-])", r"\\\1", text)
+
+
+def class_labels(classes: Sequence[Mapping[str, str]]) -> list[str]:
+    """One unique readable name per class, in logit order: the first synonym, with its id where two would be equal."""
+    names = [row["name"].split(",")[0] for row in classes]
+    count = Counter(names)
+    return [name if count[name] == 1 else f"{name} ({row['id']})" for name, row in zip(names, classes, strict=True)]
+
+
+def best(probabilities: NDArray[np.floating], count: int = 5) -> NDArray[np.intp]:
+    """Classes of the largest probabilities, best first; ties in class order."""
+    return np.argsort(-probabilities, kind="stable")[:count]
+
+
+def fit_warning(labels: Sequence[str], probabilities: NDArray[np.floating]) -> str:
+    """A plain warning where even the best guess is weak, else an empty string."""
+    top = int(best(probabilities, 1)[0])
+    if probabilities[top] >= WEAK_GUESS:
+        return ""
+    return (
+        f"Perhaps none of the {len(labels)} classes fits this photo: the best guess, “{escaped(labels[top])}”, gets "
+        f"only {probabilities[top]:.0%}. The network cannot answer “none of these”."
+    )
+
+
+def found_classes(
+    classes: Sequence[Mapping[str, str]], query: str, guesses: Mapping[str, NDArray[np.floating]]
+) -> pd.DataFrame:
+    """Classes with `query` in one of their names, and the probability that each photo (by name) gives them."""
+    words = query.casefold().split()
+    rows = [index for index, row in enumerate(classes) if all(word in row["name"].casefold() for word in words)]
+    names = [classes[index]["name"].split(",", 1) for index in rows]
+    table = pd.DataFrame(
+        {
+            "class": [name[0] for name in names],
+            "also called": [name[1].strip() if len(name) > 1 else "" for name in names],
+        }
+    )
+    for photo, probabilities in guesses.items():
+        table[photo] = probabilities[rows] * 100
+    return table
+
+
+def search_answer(found: int, total: int, query: str) -> str:
+    """How the search went, and what it means for a photo of what was looked for."""
+    if not query.strip():
+        return f"The network knows {total} classes and answers with one of them, whatever the photo shows."
+    if not found:
+        return (
+            f"No class name holds “{escaped(query.strip())}”: a photo of it will be given the name of something else."
+        )
+    return f"{found} of {total} classes match “{escaped(query.strip())}”."
+
+
+def guesses_text(labels: Sequence[str], probabilities: NDArray[np.floating]) -> str:
+    """The five best guesses in words."""
+    listed = ", ".join(f"{labels[index]} {probabilities[index]:.1%}" for index in best(probabilities))
+    return f"Best guesses: {listed}."
+
+
+def photo_line(credit: str, note: str) -> str:
+    """Under the photo: what the frame means, whose photo it is, what had to be done to the file."""
+    return " ".join(part for part in ("The network reads what is framed.", escaped(credit), escaped(note)) if part)
+
+
+def input_line(preprocess: Preprocess) -> str:
+    """Under the network's view: how much detail is left."""
+    size, source = preprocess.input_size, preprocess.source_size
+    detail = "" if preprocess.full_size == source else f", enlarged from a photo of {source} × {source}"
+    return f"What the network sees: {size} × {size} pixels{detail}."
+
+
+def legend_line(*, signed: bool) -> str:
+    """What the ends of the colour strip mean."""
+    return "−largest · 0 · +largest response" if signed else "0 · largest response"
+
+
+def legend_alt(*, signed: bool) -> str:
+    """The colour strip in words."""
+    return "Strip from blue over white to red." if signed else "Strip from dark violet over green to yellow."
+
+
+def stage_text(stage: str) -> str:
+    """What the operation of this stage does."""
+    return f"{stage}: {_KINDS[stage.rstrip('0123456789')]}."
+
+
+def stage_line(stage: str, maps: Maps, scale: Scale, *, per_map: bool) -> str:
+    """Name, size and range of one stage's maps."""
+    units, height, width = maps.shape
+    span = f"{scale.low:.3g} to {scale.high:.3g}".replace("-", "−")
+    if height == width == 1:
+        return f"**{stage}** · {units} units · {span}"
+    return f"**{stage}** · {units} maps of {width} × {height} · {'own scales' if per_map else span}"
+
+
+def stage_alt(stage: str, maps: Maps, towers: int) -> str:
+    """The maps of a stage for those who do not see them."""
+    sides = " | ".join(
+        f"{TOWER_MARKS[tower].name}: {np.count_nonzero(block.max((1, 2)) > 0)} of {len(block)} units respond"
+        for tower, block in enumerate(np.split(maps, towers))
+    )
+    return f"Maps of {stage}, one block per tower. {sides}."
+
+
+def tower_name(stage: str, unit: int, units: int, towers: int) -> str:
+    """The tower that a unit belongs to, in words."""
+    return "no tower" if stage == "fc8" else TOWER_MARKS[unit * towers // units].name
+
+
+def unit_title(stage: str, unit: int, units: int, towers: int) -> str:
+    """Name of a unit."""
+    return f"Unit {unit} of {stage} ({tower_name(stage, unit, units, towers)})"
+
+
+def unit_text(config: AlexNetConfig, stage: str, unit: int, maps: Maps, places: Sequence[Position]) -> str:
+    """What there is to know of one unit on this photo."""
+    largest = maps.max((1, 2))
+    rank = 1 + int((largest > largest[unit]).sum())
+    start = (
+        f"{unit_title(stage, unit, len(maps), config.towers)}: largest response {largest[unit]:.3g}, "
+        f"rank {rank} of {len(maps)}."
+    )
+    if maps.shape[1:] == (1, 1):
+        return f"{start} It sees the whole crop and has no place on the photo."
+    if not places:
+        return f"{start} It responds to nothing in this photo."
+    spots = ", ".join(f"**{number}** {place.value:.3g}" for number, place in enumerate(places, 1))
+    return f"{start} {_reach(config, stage)} Strongest places: {spots}."
+
+
+def _reach(config: AlexNetConfig, stage: str) -> str:
+    size, whole = receptive_field(config, stage).size, config.input_size
+    if size >= whole:
+        return (
+            f"A place sees {size} × {size} pixels, more than the crop's {whole} × {whole}: the frame may lie outside."
+        )
+    return f"A place sees {size} × {size} of the crop's {whole} × {whole} pixels, framed for place 1."
+
+
+def balance_text(balance: Balance) -> str:
+    """The tower balance of the first and the last stage in words."""
+    parts = [
+        f"{stage}: " + ", ".join(f"{TOWER_MARKS[tower].name} {share:.0%}" for tower, share in enumerate(shares))
+        for stage, shares in zip(balance.stages, balance.shares, strict=True)
+        if np.isfinite(shares).all()
+    ]
+    return "Share of activation energy. " + "; ".join(parts) + "."
+
+
+def evidence_title(label: str, probability: float, evidence: Maps) -> str:
+    """Title of a Grad-CAM figure."""
+    if not evidence.any():
+        return f"{label} ({probability:.1%}): nothing speaks for it"
+    return f"Evidence for {label} ({probability:.1%})"
+
+
+def colour_text(grey: Balance, turned: Balance, stage: str) -> str:
+    """Which tower cares about colour on this photo, by how far its responses at `stage` move."""
+    row = grey.stages.index(stage)
+    moves = np.stack([grey.shares[row], turned.shares[row]], 1)  # (towers, 2)
+    if not np.isfinite(moves).all():
+        return f"A tower is silent at {stage} on this photo, so the towers cannot be compared."
+    parts = "; ".join(
+        f"{TOWER_MARKS[tower].name} by {without:.0%} when colour is taken away, by {hues:.0%} when hues are turned"
+        for tower, (without, hues) in enumerate(moves)
+    )
+    text = f"At {stage}, before the towers meet, the responses change: {parts}."
+    if len(moves) == 1:
+        return text
+    leader = TOWER_MARKS[int(moves.sum(1).argmax())].name
+    return f"{text} On this photo **{leader}** cares more about colour."
+
+
+def map_table(values: Maps) -> pd.DataFrame:
+    """A map (h, w) as a table, one row of the map per row."""
+    table = pd.DataFrame(values, columns=[f"column {column}" for column in range(values.shape[1])])
+    table.insert(0, "row", range(len(values)))
+    return table
+
+
+def balance_table(balances: Mapping[str, Balance], quantity: str = "share of energy") -> pd.DataFrame:
+    """Long table of shares or changes: one row per photo, stage and tower."""
+    return pd.DataFrame(
+        [
+            {"photo": name, "stage": stage, "tower": TOWER_MARKS[tower].name[-1], quantity: float(value)}
+            for name, balance in balances.items()
+            for stage, row in zip(balance.stages, balance.shares, strict=True)
+            for tower, value in enumerate(row)
+        ]
+    )
+
+
+def comparison_table(shares: Mapping[str, Balance], changes: Mapping[str, Balance]) -> pd.DataFrame:
+    """Shares of energy and changes of the responses side by side; nothing has changed in the original."""
+    table = balance_table(shares)
+    return table.merge(balance_table(changes, "change of responses"), how="left", on=["photo", "stage", "tower"])
