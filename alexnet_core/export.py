@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from alexnet_core.checkpoint import load_checkpoint, save_checkpoint
+from alexnet_core.checkpoint import config_from_json, load_checkpoint, save_checkpoint
 from alexnet_core.config import named_config
 from alexnet_core.data import open_dataset
 from alexnet_core.model import AlexNet
@@ -49,7 +49,7 @@ def export_run(run: Path, name: str, folder: Path, *, bits: dict[str, int], view
         "dataset": store.name,
         "data_hash": store.hash,
         "seed": state["config"]["seed"],
-        "commit": _commit(),
+        "commit": state["commit"],
         "torch": state["torch"],
         "curve": state["progress"]["curve"],
         "conv1_decay": state["progress"]["conv1_decay"],
@@ -67,7 +67,8 @@ def export_run(run: Path, name: str, folder: Path, *, bits: dict[str, int], view
 
 
 def _network(tensors: dict[str, Tensor], state: dict[str, Any], classes: int) -> tuple[AlexNet, Preprocess]:
-    config = named_config(state["config"]["mode"], num_classes=classes, **state["config"]["network"])
+    mode = asdict(named_config(state["config"]["mode"], num_classes=classes))
+    config = config_from_json(mode | state["config"]["network"])
     model = AlexNet(config)
     model.load_state_dict(with_prefix(tensors, "model."))
     return model.eval().requires_grad_(False), preprocess_of(tensors, state)
@@ -90,15 +91,6 @@ def _save_snapshots(path: Path, snapshots: Tensor, progress: dict[str, Any]) -> 
     beside = path.with_suffix(".part")
     save_file({"kernels": snapshots}, beside, metadata={key: json.dumps(value) for key, value in about.items()})
     beside.replace(path)
-
-
-def _commit() -> str:
-    """The commit that this code stands at, "unknown" outside a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def main(arguments: list[str] | None = None) -> None:

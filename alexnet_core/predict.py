@@ -58,5 +58,5 @@ def rank_of_truth(scores: Tensor, labels: Tensor) -> Tensor:
     `scores` (N, classes), higher is better. In the top-5 if the rank is below 5.
     """
     true = scores.gather(1, labels[:, None])
-    above, equal = (scores > true).sum(1), (scores == true).sum(1) - 1
+    above, equal = (~(scores <= true)).sum(1), (scores == true).sum(1) - 1  # NaN is never right
     return above + equal // 2

@@ -9,6 +9,7 @@ import json
 import logging
 import platform
 import signal
+import subprocess
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -108,6 +109,11 @@ class Run:
         self._resident = torch.from_numpy(np.array(self.images)).to(device) if device.type == "cuda" else None
         shuffled = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(HELD_OUT_SEED))
         self.held_out, self.training = shuffled[: config.held_out], shuffled[config.held_out :]
+        if not self.steps_per_epoch:
+            raise ValueError(
+                f"held_out={config.held_out} must leave a batch of {config.batch_size} "
+                f"among the {len(self.labels)} training images of {store.name!r}."
+            )
         weights = torch.Generator().manual_seed(config.seed)
         self.model = build_model(config.mode, len(store.classes), generator=weights, **config.network)
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -207,8 +213,8 @@ class Run:
             "held_out_error": error,
         }
         self.progress.curve.append(row)
-        with (self.folder / LOG_FILE).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        # Written whole: epochs that a killed run had logged but not yet saved are not listed twice.
+        (self.folder / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in self.progress.curve))
         images = self.progress.step * self.config.batch_size
         return f"loss {loss:.2f}, held-out error {error:.1%}, {images / self.progress.seconds:.0f} img/s"
 
@@ -238,6 +244,7 @@ class Run:
             "data_hash": self.store.hash,
             "device": device_name(self.device),
             "torch": torch.__version__,
+            "commit": code_commit(),
         }
         beside = self.folder / f"{STATE_FILE}.part"
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -278,7 +285,20 @@ def device_name(device: torch.device) -> str:
     """What the card says about where a network was trained."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+    listing = Path("/proc/cpuinfo")  # Linux; elsewhere the platform's own words
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor() or platform.machine()
+    return f"CPU, {torch.get_num_threads()} threads of {model}"
+
+
+def code_commit() -> str:
+    """The commit that this code stands at, "unknown" outside a git checkout; the card tells it."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _schedule(config: TrainConfig) -> Schedule:
