@@ -103,6 +103,7 @@ class Run:
         self, folder: Path, config: TrainConfig, store: ImageStore, device: torch.device, *, resume: bool = False
     ) -> None:
         self.folder, self.config, self.store, self.device = folder, config, store, device
+        self.commit = code_commit()  # of the code that is running; the checkout may move on meanwhile
         self.images, labels, _ = store.split("train")
         self.labels = torch.from_numpy(np.array(labels))
         # A GPU waits for nothing if the images live in its memory; a CPU reads them through the page cache.
@@ -244,7 +245,7 @@ class Run:
             "data_hash": self.store.hash,
             "device": device_name(self.device),
             "torch": torch.__version__,
-            "commit": code_commit(),
+            "commit": self.commit,
         }
         beside = self.folder / f"{STATE_FILE}.part"
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
