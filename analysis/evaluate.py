@@ -73,7 +73,7 @@ def _check_fit(checkpoints: Sequence[Checkpoint], store: ImageStore) -> None:
             raise ValueError(f"The classes of {name!r} must be those of {store.name!r}, in order.")
         if size != store.size:
             raise ValueError(
-                f"{name!r} reads images of {size} px, {store.name!r} holds {store.size} px: fetch it with --size {size}."
+                f"{name!r} reads {size} px images, {store.name!r} holds {store.size} px: fetch it with --size {size}."
             )
 
 

@@ -59,11 +59,11 @@ def photo_picker(checkpoint: Checkpoint) -> list[Photo]:
         second = st.selectbox("Second photo, side by side", (NO_PHOTO, *names), key="second", bind="query-params")
         if st.toggle("Use the camera", key="camera_on"):
             st.camera_input("Take a photo", key="shot", on_change=_take_shot, args=(checkpoint,))
-    chosen = [name for name in dict.fromkeys((first, second)) if name in names]
+    chosen = [own[name] if name in own else sample(name) for name in (first, second) if name in names]
     if not chosen:
         st.info("Upload a photo to begin: this installation has no sample photos.")
         st.stop()
-    return [own[name] if name in own else sample(name) for name in chosen]
+    return list({taken.sha256: taken for taken in chosen}.values())  # the same photo twice is one photo
 
 
 def _uploader(checkpoint: Checkpoint) -> None:
@@ -95,8 +95,6 @@ def _take_uploads(checkpoint: Checkpoint) -> None:
             problems += [f"{escaped(file.name)}: {escaped(str(error))}"] if new else []
         else:
             fresh += [name] if new else []
-    if len(fresh) > 2:
-        problems.append(f"Two photos fit side by side. All {len(fresh)} are in the lists; the first two are shown.")
     state.own_photos, state.photo_problems = own, problems
     state.seen_uploads = frozenset(file.file_id for file in state.upload)
     for key, name in zip(("photo", "second"), fresh, strict=False):

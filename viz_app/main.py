@@ -13,7 +13,7 @@ import streamlit as st
 from viz_app.inputs import checkpoint_picker
 from viz_app.menu import PAGES
 
-st.set_page_config(page_title="AlexNet, two towers", page_icon=":material/view_column_2:", layout="wide")
+st.set_page_config(page_title="AlexNet, two towers", page_icon="🗼", layout="wide")
 page = st.navigation([st.Page(row.file, title=row.title, icon=row.icon, url_path=row.url) for row in PAGES])
 with st.sidebar:
     checkpoint_picker()

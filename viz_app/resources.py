@@ -33,7 +33,8 @@ torch.set_num_threads(1)  # a second thread gains little for one photo, and on a
 def checkpoint_named(name: str) -> Checkpoint:
     """One network for all sessions, read-only: never train(), hook or change it."""
     checkpoint = load_checkpoint(name)
-    gc.freeze()  # Streamlit looks for garbage after every run: 0.15 s, were all that is loaded by now searched
+    gc.collect()
+    gc.freeze()  # Streamlit collects garbage after every run: 0.15 s, were all that is loaded by now searched again
     return checkpoint
 
 

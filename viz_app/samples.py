@@ -18,8 +18,8 @@ class Sample(NamedTuple):
 
 
 SAMPLES = (
-    Sample("Cat", "skimage", "data/chelsea.png", "Chelsea, by Stéfan van der Walt, CC0"),
     Sample("Coffee", "skimage", "data/coffee.png", "Pikolo Espresso Bar, by Rachel Michetti, CC0"),
+    Sample("Cat", "skimage", "data/chelsea.png", "Chelsea, by Stéfan van der Walt, CC0"),
     Sample("Flower", "sklearn", "datasets/images/flower.jpg", "by vultilion (Flickr), CC BY 2.0"),
     Sample("Temple", "sklearn", "datasets/images/china.jpg", "by danielbuechele (Flickr), CC BY 2.0"),
     Sample("Astronaut", "skimage", "data/astronaut.png", "Eileen Collins, by NASA, public domain"),

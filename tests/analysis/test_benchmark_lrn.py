@@ -37,6 +37,7 @@ def test_every_way_yields_a_row_with_numbers() -> None:
     ]
     assert all(row.median_ms > 0 and row.ratio > 0 for row in report.rows)
     assert report.rows[0].ratio == 1
+    assert not lrn.uses_compiled()
     limits = {"float32": 1e-6, "bfloat16": 2**-8}
     assert all(0 < row.max_error < limits[row.dtype] for row in report.rows if row.max_error is not None)
 

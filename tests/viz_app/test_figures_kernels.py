@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from PIL import Image
+from plotly.colors import unlabel_rgb
 
 from analysis.kernels import measure_kernels, readers, unit_inputs
 from analysis.towers import ChromaCourse
@@ -263,10 +264,32 @@ def test_facts_name_the_hue_with_a_word_and_an_angle():
     assert facts["Chroma"].value == "1.00"
 
 
+def test_stripes_that_lie_almost_flat_are_at_0_and_never_at_180_degrees():
+    row, column = np.mgrid[:11, :11]
+    lying = np.ones((3, 1, 1)) * np.cos(1.1 * row + 0.002 * column)
+    indices = measure_kernels(np.stack([lying, lying[:, :, ::-1]]))
+    assert max(indices.orientation) > 179.5  # the number itself is close to 180
+    for kernel in (0, 1):
+        assert {fact.label: fact.value for fact in figures.facts(indices, kernel)}["Orientation"] == "0°"
+
+
 def test_the_board_in_words_counts_colour_kernels_by_tower(kernels):
     colour = np.arange(96) >= 90
     text = figures.board_text(measure_kernels(kernels), colour, 2)
     assert "0 in tower A, 6 in tower B" in text
+
+
+def test_colour_scales_are_spelt_out_for_the_browser_with_red_for_positive(kernels):
+    weights = unit_inputs(np.ones((384, 256, 3, 3)), 3, 256, 2)
+    page = figures.unit_figure(weights, weights.pages(strongest_first=False)[0])
+    for scale in (figures.planes_figure(kernels[0]).data[0].colorscale, page.data[1].marker.colorscale):
+        (low, negative), (high, positive) = scale[0], scale[-1]
+        assert (low, high) == (0, 1)
+        red, _, blue = unlabel_rgb(positive)
+        assert red > blue
+        red, _, blue = unlabel_rgb(negative)
+        assert blue > red
+    assert len(figures.spectrum_figure(kernels[0], 0.1).data[0].colorscale) > 2
 
 
 def test_every_figure_with_numbers_names_its_axes_or_has_a_colour_bar_with_a_title(kernels):

@@ -96,7 +96,8 @@ def _levels(maps: Maps, scale: Scale, per_map: bool) -> NDArray[np.uint8]:
     if per_map and maps.shape[1:] != (1, 1):
         peak = np.abs(maps).max((1, 2), keepdims=True)
         maps = maps * (scale.high / np.where(peak > 0, peak, 1)).astype(np.float32)
-    return np.minimum(to_bytes(maps, scale.low, scale.high), LEVELS - 1)
+    beyond = scale.low + (scale.high - scale.low) * 255 / (LEVELS - 1)  # so that `high` becomes the last level
+    return np.minimum(to_bytes(maps, scale.low, beyond), LEVELS - 1)
 
 
 def _columns(count: int, *, wide: bool) -> int:
@@ -237,7 +238,7 @@ def unit_figure(
 
 def evidence_figure(photo: Picture, evidence: Maps, frame: Frame, field: ReceptiveField, title: str) -> go.Figure:
     """Grad-CAM (h, w) of one class over the photo."""
-    return _map_on_photo(photo, evidence, frame, field, "evidence", title, [], [])
+    return _map_on_photo(photo, evidence, frame, field, "evidence (logits)", title, [], [])
 
 
 def framed_jpeg(photo: bytes, frame: Frame) -> bytes:

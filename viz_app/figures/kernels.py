@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from plotly.colors import sample_colorscale, unlabel_rgb
+from plotly.colors import get_colorscale, sample_colorscale, unlabel_rgb
 
 from analysis.kernels import (
     KernelIndices,
@@ -25,6 +25,7 @@ from analysis.kernels import (
 from analysis.mosaic import mosaic, to_bytes
 from analysis.towers import ChromaCourse
 from viz_app.figures.theme import (
+    ACCENT,
     DIVERGING,
     LEGEND_ABOVE,
     LINE,
@@ -54,6 +55,13 @@ COURSE_TEXT = (
     "Mean chroma of all kernels of each tower at the steps that were kept, noise included. Thin lines with open "
     "markers: the kernels as they were; thick lines with filled markers: the learned part, their noise taken off."
 )
+TABLE_COLUMNS = {  # how the columns of the table of kernels are headed on the page
+    "hue": "hue (°)",
+    "grey_angle": "angle to grey (°)",
+    "frequency": "frequency (cycles/px)",
+    "bandwidth": "bandwidth (cycles/px)",
+    "orientation": "orientation (°)",
+}
 BOARD_COLUMNS = 12  # of all towers together: twelve tiles are still big enough to hit on a phone
 _BETWEEN = 5  # pixels between two towers, room for their frames
 _CHANNELS = ("red", "green", "blue")
@@ -193,9 +201,9 @@ def planes_figure(kernel: NDArray[np.floating]) -> go.Figure:
         "z": np.hstack([part for plane in kernel.astype(np.float32) for part in (plane, gap)][:-1]),
         "zmin": -limit,
         "zmax": limit,
-        "colorscale": DIVERGING,
+        "colorscale": get_colorscale(DIVERGING),
         "colorbar": _bar_below("weight", -0.05),
-        "hoverongapz": False,
+        "hoverongaps": False,
         "hovertemplate": "weight %{z:.4f}<extra></extra>",
     }
     layout = {
@@ -215,7 +223,7 @@ def spectrum_figure(kernel: NDArray[np.floating], frequency: float) -> go.Figure
         "x": axis,
         "y": -axis,  # rows count downwards, frequencies upwards
         "z": (magnitude / (magnitude.max() or 1.0)).astype(np.float32),
-        "colorscale": SEQUENTIAL,
+        "colorscale": get_colorscale(SEQUENTIAL),
         "zmin": 0,
         "zmax": 1,
         "colorbar": _bar_below("magnitude (peak = 1)", -0.3),
@@ -250,7 +258,7 @@ def readers_figure(found: Readers, layer: str, *, top: int = 12) -> go.Figure:
     layout = {
         "xaxis": {"title": {"text": f"unit of {layer}"}, "type": "category", "fixedrange": True},
         "yaxis": {"title": {"text": "strength (L2 norm of 5 × 5 weights)"}, "rangemode": "tozero", "fixedrange": True},
-        "shapes": [_level(float(np.median(found.strengths)))],
+        "shapes": [_level(float(np.median(found.strengths)), ACCENT)],
     }
     return plain_figure([bars], layout, height=300)
 
@@ -275,7 +283,7 @@ def unit_figure(found: UnitInputs, rows: NDArray[np.intp]) -> go.Figure:
             "size": 1,
             "color": np.zeros(len(rows), np.int8),
             "opacity": 0,
-            "colorscale": DIVERGING,
+            "colorscale": get_colorscale(DIVERGING),
             "cmin": -limit,
             "cmax": limit,
             "showscale": True,
@@ -309,11 +317,12 @@ def chroma_over_training(course: ChromaCourse) -> go.Figure:
         )
         for mark, series in zip(TOWER_MARKS, values.T.astype(np.float32), strict=False)
     ]
-    noise = _heading(0, 2 / 3, "random weights: 0.667") | {"xref": "paper", "font": {"size": 11}}
+    place = {"xref": "paper", "xanchor": "right", "font": {"size": 11}}
+    noise = _heading(1, 2 / 3, "random weights: 0.667") | place
     layout = {
         "xaxis": {"title": {"text": "training step"}, "type": "category", "fixedrange": True},
         "yaxis": {"title": {"text": "mean chroma (0 grey, 1 colour)"}, "range": [0, 1], "fixedrange": True},
-        "shapes": [_level(2 / 3)],
+        "shapes": [_level(2 / 3, LINE)],
         "annotations": [noise],
         "legend": LEGEND_ABOVE,
     }
@@ -362,7 +371,7 @@ def facts(indices: KernelIndices, kernel: int) -> list[Fact]:
         ),
         Fact(
             "Orientation",
-            f"{orientation:.0f}°" if selectivity >= 0.2 else "no clear one",
+            f"{round(orientation) % 180}°" if selectivity >= 0.2 else "no clear one",
             "Direction of the stripes: 0° lying, 90° upright, anticlockwise. Selectivity "
             f"{_number(selectivity, '{:.2f}')} (0: all directions alike, 1: one only); under 0.2 none is given.",
         ),
@@ -469,8 +478,9 @@ def _corner_marks(board: Board, chosen: NDArray[np.bool_], symbol: str, name: st
 
 
 def _block_heading(board: Board, block: int) -> dict[str, Any]:
-    count = len(board.x) // len(board.towers)
-    return _heading(board.edges[block][0], -2, f"<b>{_tower_name(board.towers[block], board)}</b> ({count})")
+    tower, count = board.towers[block], len(board.x) // len(board.towers)
+    glyph = f"{TOWER_MARKS[tower].glyph} " if len(board.towers) > 1 else ""
+    return _heading(board.edges[block][0], -2, f"<b>{glyph}{_tower_name(tower, board)}</b> ({count})")
 
 
 def _tower_frame(board: Board, block: int) -> dict[str, Any]:
@@ -492,8 +502,7 @@ def _heading(x: float, y: float, text: str) -> dict[str, Any]:
 
 
 def _tower_name(tower: int, board: Board) -> str:
-    mark = TOWER_MARKS[tower]
-    return f"{mark.glyph} {mark.name}" if len(board.towers) > 1 else "the only tower"
+    return TOWER_MARKS[tower].name if len(board.towers) > 1 else "the only tower"
 
 
 def _dashed_frame(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], tower: int) -> None:
@@ -509,9 +518,9 @@ def _dashed_frame(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], tow
             draw.line(line(place, min(place + on, end)), fill="black", width=3)
 
 
-def _level(value: float) -> dict[str, Any]:
+def _level(value: float, colour: str) -> dict[str, Any]:
     """A dotted line across the figure."""
-    line = {"color": LINE, "dash": "dot", "width": 2}
+    line = {"color": colour, "dash": "dot", "width": 2}
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value, "line": line}
 
 

@@ -23,6 +23,7 @@ TOWER_MARKS = (
 )  # Okabe and Ito's colours, which colour-blind readers tell apart; never the only code
 
 LINE = "#808080"  # a grey that is visible on a light and on a dark page
+ACCENT = "#e69f00"  # Okabe and Ito's orange, for a line across grey bars
 DIVERGING = "RdBu_r"  # signed values on a symmetric scale: red positive, white zero, blue negative
 SEQUENTIAL = "Viridis"
 
@@ -30,7 +31,6 @@ PLOT_CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "toImageButtonOptions": {"format": "png", "scale": 3},  # the camera button in the modebar
 }
-
 
 PICTURE_X: dict[str, Any] = {"visible": False, "constrain": "domain", "fixedrange": True}  # no axes, square pixels
 PICTURE_Y: dict[str, Any] = PICTURE_X | {"scaleanchor": "x", "autorange": False, "constraintoward": "top"}
@@ -40,7 +40,8 @@ LEGEND_ABOVE: dict[str, Any] = {"orientation": "h", "x": 0, "y": 1.0, "yanchor":
 def plain_figure(traces: list[dict[str, Any]], layout: dict[str, Any], *, height: int) -> go.Figure:
     """A figure of plain values with narrow margins; fonts and background follow the page's own theme.
 
-    Plotly's own checks would take longer than all else on a page: the tests do them.
+    Plotly's own checks would take longer than all else on a page: the tests do them. Without them a colour scale
+    must be spelt out (`get_colorscale`): the browser knows few of the names.
     """
     frame = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
     return go.Figure({"data": traces, "layout": frame | layout}, _validate=False)

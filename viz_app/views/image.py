@@ -143,7 +143,6 @@ def known_classes(photos: list[Photo], views: str) -> None:
             table,
             key="class_table",
             hide_index=True,
-            height=260,
             column_config=bars,
             alt="Table of classes, their other names and their probability for each photo.",
         )

@@ -43,7 +43,7 @@ def first_layer(snapshots: Snapshots | None) -> None:
     checkpoint = current_checkpoint()
     towers = checkpoint.model.config.towers
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        order, shared, swapped = look()
+        order, shared, swapped = look(towers)
         step, learned = source(snapshots)
         kernels, indices = conv1_kernels(checkpoint.id, step, learned, checkpoint)
         threshold = colour_threshold(indices)
@@ -75,7 +75,7 @@ def first_layer(snapshots: Snapshots | None) -> None:
     table(indices, towers)
 
 
-def look() -> tuple[Order, bool, bool]:
+def look(towers: int) -> tuple[Order, bool, bool]:
     """How the board is sorted, lit and laid out."""
     order = st.selectbox(
         "Sort by",
@@ -97,6 +97,7 @@ def look() -> tuple[Order, bool, bool]:
     )
     swapped = st.toggle(
         "Swap towers",
+        disabled=towers == 1,
         key="swap",
         bind="query-params",
         help="Which tower is on the left is arbitrary, so they may change sides. Their names stay.",
@@ -253,7 +254,7 @@ def table(indices: KernelIndices, towers: int) -> None:
     """All numbers of all kernels."""
     frame = kernel_table(indices, towers)
     with st.expander("Table of all kernels"):
-        st.dataframe(frame.round(3), hide_index=True, key="table")
+        st.dataframe(frame.round(3), hide_index=True, column_config=figures.TABLE_COLUMNS, key="table")
         csv_button("Table as CSV", frame, "kernels", key="table_csv")
 
 
