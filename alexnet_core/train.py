@@ -264,7 +264,7 @@ class Run:
         return preprocess_of(tensors, state)
 
 
-SNAPSHOT_STEPS = frozenset({0, *(round(10 ** (i / 4)) for i in range(2, 24))})  # log-spaced: 0, 3, 6, 10, 18, ...
+SNAPSHOT_STEPS = frozenset({0, *(round(10 ** (i / 4)) for i in range(4, 24))})  # log-spaced: 0, 10, 18, 32, ...
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

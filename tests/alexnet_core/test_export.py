@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from alexnet_core import export
+from alexnet_core import checkpoint, export
 from alexnet_core.checkpoint import Checkpoint, load_checkpoint
 from alexnet_core.export import SHIPPING_BITS, export_run
 from alexnet_core.model import build_model
 from alexnet_core.paths import checkpoints_dir, datasets_dir
+from alexnet_core.quantise import quantise
 from alexnet_core.store import ImageStore
 from alexnet_core.train import Run, TrainConfig
 
@@ -68,12 +69,20 @@ def test_both_accuracies_on_the_card_are_those_of_counting(tmp_path: Path, run: 
     assert json.loads(exact.read_text())["metrics"]["as_stored"] == metrics["float32"]
 
 
+def test_the_card_does_not_hide_what_storing_costs(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "quantise", lambda weights, bits: quantise(0 * weights, bits))
+    stored = export_run(run.folder, "ruined", tmp_path, bits=SHIPPING_BITS, views=1)
+    metrics = json.loads(stored.read_text())["metrics"]
+    assert metrics["as_stored"]["top1"] == right_answers(load_checkpoint(stored), run.store, 1) == 0.5
+    assert metrics["float32"]["top1"] == 1
+
+
 def test_full_precision_keeps_every_bit_of_the_run(tmp_path: Path, run: Run) -> None:
-    checkpoint = load_checkpoint(export_run(run.folder, "exact", tmp_path, bits={}, views=1))
+    loaded = load_checkpoint(export_run(run.folder, "exact", tmp_path, bits={}, views=1))
     for name, weights in run.model.state_dict().items():
-        assert torch.equal(checkpoint.model.state_dict()[name], weights), name
-    assert checkpoint.card["storage_bits"] == {}
-    torch.testing.assert_close(checkpoint.preprocess.mean, run.preprocess.mean, rtol=0, atol=0.0626)
+        assert torch.equal(loaded.model.state_dict()[name], weights), name
+    assert loaded.card["storage_bits"] == {}
+    torch.testing.assert_close(loaded.preprocess.mean, run.preprocess.mean, rtol=0, atol=0.0626)
 
 
 def test_the_card_tells_how_the_run_came_to_be(tmp_path: Path, run: Run) -> None:
@@ -105,9 +114,9 @@ def test_snapshots_of_conv1_lie_beside_with_their_steps(tmp_path: Path, run: Run
     path = export_run(run.folder, "tiny", tmp_path, bits=SHIPPING_BITS, views=1)
     with safe_open(path.with_name("tiny.conv1.safetensors"), "np") as file:
         kernels, about = file.get_tensor("kernels"), file.metadata()
-    assert json.loads(about["steps"]) == [0, 3, 6, 10, 12]
+    assert json.loads(about["steps"]) == [0, 10, 12]
     assert json.loads(about["noise_left"]) == run.progress.snapshot_decays
-    assert (kernels.shape, kernels.dtype) == ((5, 16, 3, 11, 11), np.float16)
+    assert (kernels.shape, kernels.dtype) == ((3, 16, 3, 11, 11), np.float16)
     np.testing.assert_array_equal(kernels[-1], run.model.kernels("conv1").half().numpy())
     assert sorted(item.name for item in tmp_path.glob("tiny*")) == [
         "tiny.conv1.safetensors",
@@ -132,10 +141,10 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_writes_into_the_data_home_under_the_run_s_name(run: Run) -> None:
     export.main([str(run.folder), "--views", "1"])
-    checkpoint = load_checkpoint("run")
-    assert (checkpoint.card["name"], checkpoint.card["metrics"]["views"]) == ("run", 1)
+    loaded = load_checkpoint("run")
+    assert (loaded.card["name"], loaded.card["metrics"]["views"]) == ("run", 1)
     assert (checkpoints_dir() / "run.conv1.safetensors").exists()
-    assert checkpoint.card["storage_bits"] == SHIPPING_BITS
+    assert loaded.card["storage_bits"] == SHIPPING_BITS
 
 
 def test_the_command_takes_a_name_a_folder_and_full_precision(tmp_path: Path, run: Run) -> None:

@@ -1,5 +1,6 @@
-"""The checkpoints that ship with the code: small enough, honest cards, and right on real photographs."""
+"""The checkpoints that ship with the code: they load, are small, and say what they are."""
 
+import json
 import math
 import tarfile
 from pathlib import Path
@@ -7,43 +8,48 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors.numpy import load_file
 
-from alexnet_core.checkpoint import SHIPPED, load_checkpoint
+from alexnet_core.checkpoint import SHIPPED, list_checkpoints, load_checkpoint
 from alexnet_core.images import decode_image
 from alexnet_core.predict import predict_stored, rank_of_truth
 
-NAMES = [path.stem for path in sorted(SHIPPED.glob("*.json"))]
+NAMES = sorted(path.stem for path in SHIPPED.glob("*.json"))
 SAMPLE_STEP = 25  # every 25th of the 10,000 validation images
 
 
-def test_a_starter_ships() -> None:
-    assert "tiny-imagenet-127" in NAMES
+def test_the_starter_ships() -> None:
+    assert "tiny-imagenet-127" in list_checkpoints()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_take_at_most_18_mb(name: str) -> None:
-    assert (SHIPPED / f"{name}.safetensors").stat().st_size <= 18_000_000
+def test_a_shipped_checkpoint_loads_and_answers(name: str) -> None:
+    model, card, preprocess = load_checkpoint(name)
+    size = preprocess.source_size
+    photo = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with torch.no_grad():
+        answer = model(preprocess.centre(photo)).softmax(1)
+    assert answer.shape == (1, len(card["classes"]))
+    assert answer.isfinite().all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_card_tells_where_it_was_trained_and_what_storing_it_cost(name: str) -> None:
-    card = load_checkpoint(name).card
-    assert card["training"]["device"]
-    assert {"data_hash", "seed", "commit", "torch", "curve"} <= card.keys()
-    exact, stored = card["metrics"]["float32"], card["metrics"]["as_stored"]
-    assert exact["n"] == stored["n"]
-    assert exact["top1"] - stored["top1"] <= 0.003
+def test_shipped_weights_take_18_megabytes_at_most(name: str) -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.glob(f"{name}.*")) <= 18e6
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_last_snapshot_is_the_first_layer_as_trained(name: str) -> None:
-    with safe_open(SHIPPED / f"{name}.conv1.safetensors", "pt") as file:
-        last = file.get_tensor("kernels")[-1].float()
+def test_storing_in_few_bits_cost_three_tenths_of_a_point_at_most(name: str) -> None:
+    metrics = json.loads((SHIPPED / f"{name}.json").read_text())["metrics"]
+    assert metrics["images"] == "validation"
+    assert metrics["float32"]["top1"] - metrics["as_stored"]["top1"] <= 0.003
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_last_snapshot_of_conv1_is_the_conv1_that_ships(name: str) -> None:
+    last = torch.from_numpy(load_file(SHIPPED / f"{name}.conv1.safetensors")["kernels"])[-1].float()
     kernels = load_checkpoint(name).model.kernels("conv1")
-    step = kernels.abs().max() / 127  # of the 8-bit codes, at its largest
-    assert (last - kernels).abs().max() <= step
-    assert torch.corrcoef(torch.stack([last.flatten(), kernels.flatten()]))[0, 1] > 0.999
+    assert (last - kernels).abs().max() < 0.005 * kernels.abs().max()
 
 
 def test_the_accuracy_on_the_card_is_found_again_on_real_photographs(shared_data: Path) -> None:

@@ -205,14 +205,14 @@ def test_the_log_of_a_killed_and_resumed_run_repeats_no_epoch(tmp_path: Path, ea
 def test_conv1_is_kept_at_the_start_at_log_spaced_steps_and_at_the_end(tmp_path: Path, easy: ImageStore) -> None:
     fresh = Run(tmp_path, TINY, easy, CPU).model.kernels("conv1").half()
     run = trained(tmp_path, TINY, easy)
-    assert run.progress.snapshot_steps == [0, 3, 6, 10, 12]
+    assert run.progress.snapshot_steps == [0, 10, 12]
     assert torch.equal(run.snapshots[0], fresh)
     assert torch.equal(run.snapshots[-1], run.model.kernels("conv1").half())
     assert {tuple(snapshot.shape) for snapshot in run.snapshots} == {(16, 3, 11, 11)}
 
 
 def test_snapshot_steps_are_four_to_a_decade() -> None:
-    assert sorted(train.SNAPSHOT_STEPS)[:11] == [0, 3, 6, 10, 18, 32, 56, 100, 178, 316, 562]
+    assert sorted(train.SNAPSHOT_STEPS)[:9] == [0, 10, 18, 32, 56, 100, 178, 316, 562]
 
 
 def test_what_is_left_of_conv1_s_noise_is_the_product_over_its_rates(tmp_path: Path, easy: ImageStore) -> None:
@@ -224,14 +224,14 @@ def test_what_is_left_of_conv1_s_noise_is_the_product_over_its_rates(tmp_path: P
         left *= 1 - rate * 0.1
         expected[step + 1] = left
     assert run.progress.conv1_decay == pytest.approx(left, rel=1e-12)
-    assert run.progress.snapshot_decays == pytest.approx([expected[step] for step in (0, 3, 6, 10, 12)], rel=1e-12)
+    assert run.progress.snapshot_decays == pytest.approx([expected[step] for step in (0, 10, 12)], rel=1e-12)
 
 
 def test_conv1_stands_still_in_the_quiet_share_while_the_rest_learns(tmp_path: Path, easy: ImageStore) -> None:
     run = trained(tmp_path, TINY, easy)
-    _, third, _, tenth, last = run.snapshots  # the quiet share begins at step 9.6
+    first, tenth, last = run.snapshots  # the quiet share begins at step 9.6
     assert torch.equal(tenth, last)
-    assert not torch.equal(third, last)
+    assert not torch.equal(first, last)
 
 
 def test_every_epoch_uses_every_training_image_once_and_no_held_out_one(tmp_path: Path, easy: ImageStore) -> None:
@@ -284,7 +284,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(tmp_path: Path, easy: Ima
     trained(tmp_path, TINY, easy, resume=True)
     again, state = read_state(tmp_path)
     assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
-    assert state["progress"]["snapshot_steps"] == [0, 3, 6, 10, 12]
+    assert state["progress"]["snapshot_steps"] == [0, 10, 12]
 
 
 def test_a_run_on_other_images_is_not_resumed(
