@@ -14,7 +14,7 @@ from viz_app.inputs import checkpoint_picker
 from viz_app.menu import PAGES
 
 st.set_page_config(page_title="AlexNet, two towers", page_icon="🗼", layout="wide")
-page = st.navigation([st.Page(row.file, title=row.title, icon=row.icon, url_path=row.url) for row in PAGES])
+page = st.navigation([st.Page(row.file, title=row.title, icon=row.icon, url_path=row.url or None) for row in PAGES])
 with st.sidebar:
     checkpoint_picker()
 page.run()

@@ -1,4 +1,4 @@
-"""The menu as rows; the first one is the home page."""
+"""The menu as rows; the first one is the home page, whose address Streamlit keeps empty."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,6 @@ class Row(NamedTuple):
 
 
 PAGES = (
-    Row("views/image.py", "Inspect", ":material/image_search:", "inspect"),
+    Row("views/image.py", "Inspect", ":material/image_search:", ""),
     Row("views/kernels.py", "Kernels", ":material/grid_view:", "kernels"),
 )
