@@ -15,7 +15,16 @@ from plotly.colors import get_colorscale, sample_colorscale, unlabel_rgb
 from alexnet_core.geometry import ReceptiveField
 from analysis.activations import Balance, Box, Frame, Maps, Position
 from analysis.mosaic import mosaic, to_bytes
-from viz_app.figures.theme import DIVERGING, LINE, SEQUENTIAL, TOWER_MARKS
+from viz_app.figures.theme import (
+    DIVERGING,
+    LEGEND_ABOVE,
+    LINE,
+    PICTURE_X,
+    PICTURE_Y,
+    SEQUENTIAL,
+    TOWER_MARKS,
+    plain_figure,
+)
 from viz_app.uploads import Picture
 
 GAP = 255  # the palette entry between the tiles: transparent
@@ -191,14 +200,14 @@ def board_figure(board: Board, scale: Scale, largest: NDArray[np.floating], chos
     layout = {
         "images": [_picture(board.png, "png", board.width, board.height)],
         "shapes": _outline(Box(x - width, y - height, x + width, y + height)),
-        "xaxis": _PICTURE_X | {"range": [-4, board.width + 4]},
-        "yaxis": _PICTURE_Y | {"range": [board.height + 4, 0]},
+        "xaxis": PICTURE_X | {"range": [-4, board.width + 4]},
+        "yaxis": PICTURE_Y | {"range": [board.height + 4, 0]},
         "clickmode": "event+select",
         "dragmode": False,
         "hovermode": "closest",
         "showlegend": False,
     }
-    return _figure(traces, layout, height=430)
+    return plain_figure(traces, layout, height=430)
 
 
 def clicked_unit(curve: int, point: int, units: int, towers: int) -> int:
@@ -272,7 +281,7 @@ def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating]) -> go.
         "xaxis": _share_axis("probability") | {"dtick": 0.25},
         "yaxis": {"visible": False, "autorange": "reversed", "fixedrange": True},
     }
-    return _figure([bars], layout, height=210)
+    return plain_figure([bars], layout, height=210)
 
 
 def balance_bars(balance: Balance) -> go.Figure:
@@ -280,13 +289,13 @@ def balance_bars(balance: Balance) -> go.Figure:
     layout = {
         "barmode": "stack",
         "bargap": 0.12,
-        "legend": _LEGEND_ABOVE | {"traceorder": "normal"},
+        "legend": LEGEND_ABOVE | {"traceorder": "normal"},
         "shapes": [_middle("x", "white")],
         "xaxis": _share_axis("share of activation energy"),
         "yaxis": {"autorange": "reversed", "fixedrange": True},
     }
     traces = [_tower_share(balance, tower) for tower in range(balance.shares.shape[1])]
-    return _figure(traces, layout, height=60 + 22 * len(balance.stages))
+    return plain_figure(traces, layout, height=60 + 22 * len(balance.stages))
 
 
 def _tower_share(balance: Balance, tower: int) -> dict[str, Any]:
@@ -332,18 +341,13 @@ def highest(changes: Iterable[Balance]) -> float:
     return max(float(np.nanmax(change.shares, initial=0.01)) for change in changes)
 
 
-_PICTURE_X = {"visible": False, "constrain": "domain", "fixedrange": True}  # pictures have no axes, square pixels
-_PICTURE_Y = _PICTURE_X | {"scaleanchor": "x", "autorange": False, "constraintoward": "top"}
-_LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "font": {"size": 11}}
 _NOT_IN_THE_FONT = str.maketrans({"×": "x", "−": "-", "*": ""})
 _PATTERNS = ("", "/", "x", ".")  # of the towers' bars
 
 
-def _figure(traces: list[dict[str, Any]], layout: dict[str, Any], *, height: int, title: str = "") -> go.Figure:
-    """A figure of plain values. Plotly's own checks would take longer than all else on the page: the tests do them."""
-    margin = {"l": 10, "r": 10, "t": 40 if title else 10, "b": 10}
-    frame = {"height": height, "margin": margin, "title": {"text": _plain(title), "font": {"size": 14}}}
-    return go.Figure({"data": traces, "layout": frame | layout}, _validate=False)
+def _titled(title: str) -> dict[str, Any]:
+    """Layout of a figure with a title above it."""
+    return {"margin": {"l": 10, "r": 10, "t": 40, "b": 10}, "title": {"text": _plain(title), "font": {"size": 14}}}
 
 
 def _line(
@@ -363,13 +367,13 @@ def _line(
 
 def _over_stages(traces: list[dict[str, Any]], title: str, top: float, shapes: list[dict[str, Any]]) -> go.Figure:
     layout = {
-        "legend": _LEGEND_ABOVE,
+        "legend": LEGEND_ABOVE,
         "margin": {"l": 10, "r": 10, "t": 95, "b": 10},
         "shapes": shapes,
         "xaxis": {"tickangle": -90, "dtick": 1, "fixedrange": True, "tickfont": {"size": 10}},
         "yaxis": {"tickformat": ".0%", "fixedrange": True, "range": [0, top]},
     }
-    return _figure(traces, layout, height=360, title=title)
+    return plain_figure(traces, _titled(title) | layout, height=360)
 
 
 def _share_axis(title: str) -> dict[str, Any]:
@@ -413,11 +417,11 @@ def _map_on_photo(
         "images": [_picture(photo.shown_grey, "jpeg", photo.width, photo.height)],
         "shapes": _outline(frame.outline, "dot") + shapes,
         "annotations": annotations,
-        "xaxis": _PICTURE_X | {"range": [0, photo.width]},
-        "yaxis": _PICTURE_Y | {"range": [photo.height, 0]},
+        "xaxis": PICTURE_X | {"range": [0, photo.width]},
+        "yaxis": PICTURE_Y | {"range": [photo.height, 0]},
         "dragmode": False,
     }
-    return _figure([heat], layout, height=340, title=title)
+    return plain_figure([heat], _titled(title) | layout, height=340)
 
 
 @cache
