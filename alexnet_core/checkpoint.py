@@ -23,6 +23,7 @@ FORMAT_VERSION = 1
 _PREFIX = "preprocess."
 _REQUIRED = (
     "format_version", "name", "weights_file", "weights_sha256", "config", "preprocess", "classes", "storage_bits",
+    "card_sha256",
 )  # fmt: skip
 
 
@@ -125,6 +126,7 @@ def save_checkpoint(
         "storage_bits": bits,
         **about,
     }
+    card["card_sha256"] = _seal(card)
     path = folder / f"{name}.json"
     card_beside = path.with_suffix(".json.part")
     card_beside.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
@@ -172,6 +174,11 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: 'format_version' is {card['format_version']}, this code reads {FORMAT_VERSION}; update the code."
         )
+    if (found := _seal(card)) != card["card_sha256"]:
+        raise CheckpointError(
+            f"{path} was altered after it was written: its contents give {found[:12]}..., 'card_sha256' is "
+            f"{str(card['card_sha256'])[:12]}.... Restore it from where you got it."
+        )
     return card | {"id": hashlib.sha256(data).hexdigest()[:16]}
 
 
@@ -199,12 +206,21 @@ def _state_dict(model: AlexNet, tensors: dict[str, Tensor], bits: Mapping[str, i
         if missing := [tensor for tensor in wanted if tensor not in tensors]:
             raise ValueError(f"it lacks {missing}.")
         if name in bits:
-            state[key] = dequantise(tensors[wanted[0]], tensors[wanted[1]], shape, bits[name])
+            try:
+                state[key] = dequantise(tensors[wanted[0]], tensors[wanted[1]], shape, bits[name])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
         elif tuple(tensors[name].shape) == shape:
             state[key] = tensors[name].float()
         else:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, the 'config' needs {shape}.")
     return state
+
+
+def _seal(card: Mapping[str, Any]) -> str:
+    """SHA-256 over all other fields of a card, whatever their order and layout."""
+    content = {key: value for key, value in card.items() if key != "card_sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -59,9 +59,12 @@ def card_path(tmp_path: Path) -> Path:
 
 
 def edit(card_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Another card that seals itself."""
     card = json.loads(card_path.read_text())
     change(card)
-    card_path.write_text(json.dumps(card))
+    content = {key: value for key, value in card.items() if key != "card_sha256"}
+    seal = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    card_path.write_text(json.dumps(content | {"card_sha256": seal} if "card_sha256" in card else content))
 
 
 def read_weights(card_path: Path) -> dict[str, Tensor]:
@@ -238,6 +241,7 @@ def test_an_unreadable_card_is_refused(card_path: Path, damage: Callable[[bytes]
         "preprocess",
         "classes",
         "storage_bits",
+        "card_sha256",
     ],
 )
 def test_a_missing_field_is_named(card_path: Path, field: str) -> None:
@@ -287,6 +291,41 @@ def test_a_card_of_another_network_is_refused_with_the_first_weights_that_do_not
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "another"),
+        ("seed", 8),
+        ("classes", None),
+        ("classes", [{"id": "n0"}] * 5),
+        ("config", []),
+        ("preprocess", []),
+        ("storage_bits", None),
+        ("storage_bits", BITS | {"fc6.weight": 5}),
+        ("weights_file", ""),
+        ("weights_sha256", None),
+        ("card_sha256", "0" * 64),
+    ],
+)
+def test_a_card_altered_in_any_field_is_refused(card_path: Path, field: str, value: object) -> None:
+    card = json.loads(card_path.read_text())
+    card_path.write_text(json.dumps(card | {field: value}))
+    refused(card_path, str(card_path), "altered", "'card_sha256'")
+
+
+def test_a_constant_changed_in_the_card_is_noticed(card_path: Path) -> None:
+    card = json.loads(card_path.read_text())
+    card["config"]["lrn_k"] = 1.0
+    card_path.write_text(json.dumps(card))
+    refused(card_path, str(card_path), "altered", "'card_sha256'")
+
+
+def test_the_layout_of_a_card_does_not_matter(card_path: Path) -> None:
+    card = json.loads(card_path.read_text())
+    card_path.write_text(json.dumps(dict(sorted(card.items(), reverse=True)), indent=8))
+    load_checkpoint(card_path)
+
+
+@pytest.mark.parametrize(
     "missing",
     ["conv3.bias", "fc6.weight.scales", "conv1.weight.codes", "preprocess.mean", "preprocess.pca_stdevs"],
 )
@@ -297,11 +336,12 @@ def test_weights_that_lack_a_tensor_are_refused_by_its_name(card_path: Path, mis
     refused(card_path, str(card_path.with_suffix(".safetensors")), missing.removeprefix("preprocess."))
 
 
-@pytest.mark.parametrize("wrong", ["conv3.bias", "preprocess.mean"])
+@pytest.mark.parametrize("wrong", ["conv3.bias", "fc6.weight.codes", "fc7.weight.scales", "preprocess.mean"])
 def test_weights_of_another_shape_are_refused_by_name(card_path: Path, wrong: str) -> None:
     tensors = read_weights(card_path)
     replace_weights(card_path, tensors | {wrong: tensors[wrong][:-1].contiguous()})
-    refused(card_path, str(card_path.with_suffix(".safetensors")), wrong.removeprefix("preprocess."))
+    path = card_path.with_suffix(".safetensors")
+    refused(card_path, str(path), wrong.removeprefix("preprocess.").removesuffix(".codes").removesuffix(".scales"))
 
 
 class Payload:

@@ -1,6 +1,5 @@
 """The checkpoints that ship with the code: they load, are small, and say what they are."""
 
-import json
 import math
 import tarfile
 from pathlib import Path
@@ -39,9 +38,17 @@ def test_shipped_weights_take_18_megabytes_at_most(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_card_tells_how_and_where_the_network_was_trained(name: str) -> None:
+    card = load_checkpoint(name).card
+    assert {"data_hash", "seed", "commit", "torch", "curve"} <= card.keys()
+    assert card["training"]["device"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_storing_in_few_bits_cost_three_tenths_of_a_point_at_most(name: str) -> None:
-    metrics = json.loads((SHIPPED / f"{name}.json").read_text())["metrics"]
+    metrics = load_checkpoint(name).card["metrics"]
     assert metrics["images"] == "validation"
+    assert metrics["float32"]["n"] == metrics["as_stored"]["n"]
     assert metrics["float32"]["top1"] - metrics["as_stored"]["top1"] <= 0.003
 
 
