@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 HELD_OUT_SEED = 2012  # which training images are held out does not depend on the run's seed
 STATE_FILE = "state.safetensors"
 LOG_FILE = "log.jsonl"
+MAY_CHANGE = ("epochs", "save_minutes")  # of a run that is resumed: all else would make it another run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +257,13 @@ class Run:
         tensors, state = read_state(self.folder)
         if state["data_hash"] != self.store.hash:
             raise ValueError(f"{self.folder} was trained on other images than those of {self.store.name!r}.")
+        wanted = json.loads(json.dumps(asdict(self.config)))  # tuples become lists, as in the file
+        changed = [key for key in wanted if key not in MAY_CHANGE and wanted[key] != state["config"].get(key)]
+        if changed:
+            raise ValueError(
+                f"{self.folder} was begun with other values of {changed}: "
+                f"{[state['config'].get(key) for key in changed]}; resume it with those, or choose another --folder."
+            )
         self.model.load_state_dict(with_prefix(tensors, "model."))
         self.optimiser.restore(with_prefix(tensors, "velocity."), state["rates"])
         self.snapshots = list(tensors["snapshots"])

@@ -287,6 +287,13 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(tmp_path: Path, easy: Ima
     assert state["progress"]["snapshot_steps"] == [0, 10, 12]
 
 
+@pytest.mark.parametrize("change", [{"seed": 5}, {"rate": 0.02}, {"network": {"input_size": 67}}])
+def test_a_run_is_not_resumed_with_another_recipe(tmp_path: Path, easy: ImageStore, change: dict[str, Any]) -> None:
+    trained(tmp_path, TINY, easy)
+    with pytest.raises(ValueError, match=f"other values of .*{next(iter(change))}"):
+        Run(tmp_path, replace(TINY, **change), easy, CPU, resume=True)
+
+
 def test_a_run_on_other_images_is_not_resumed(
     tmp_path: Path, easy: ImageStore, make_store: Callable[..., ImageStore]
 ) -> None:
