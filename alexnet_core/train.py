@@ -97,7 +97,8 @@ class Progress:
 class Run:
     """A training run in a folder: new, or with `resume` taken up where the folder's saved state stands.
 
-    Raises ``FileNotFoundError`` if there is nothing to resume, ``ValueError`` if it was trained on other images.
+    Raises ``FileNotFoundError`` if there is nothing to resume, ``ValueError`` if it was trained on other images
+    or by another recipe, or if the held-out images leave no full batch.
     """
 
     def __init__(
