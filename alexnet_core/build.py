@@ -44,6 +44,7 @@ class ImageSource:
     # load(path, short side that is enough) gives RGB, or raises ImageError for a bad file
     load: Callable[[str, int], Image.Image]
     note: str = ""  # what a reader of results must know, such as "lossy copies"
+    recipe: str = ""  # of rendered images: what their pixels follow from
 
 
 def build_store(
@@ -172,7 +173,7 @@ def _sole_builder(folder: Path) -> Iterator[None]:
 def _work_folder(source: ImageSource, folder: Path, size: int) -> Path:
     """The folder to build in: an unfinished one if it was begun for the same thing, else an empty one."""
     work = folder.with_name(f"{folder.name}{UNFINISHED}")
-    plan = json.dumps([FORMAT_VERSION, size, source.exif, dict(source.splits)])
+    plan = json.dumps([FORMAT_VERSION, size, source.exif, source.recipe, dict(source.splits)])
     digest = {"sha256": hashlib.sha256(plan.encode()).hexdigest()}
     if not (work / "plan.json").exists() or json.loads((work / "plan.json").read_bytes()) != digest:
         shutil.rmtree(work, ignore_errors=True)
@@ -230,6 +231,7 @@ def _manifest(source: ImageSource, splits: Mapping[str, Any], name: str, size: i
         "size": size,
         "exif": source.exif,
         "note": source.note,
+        "recipe": source.recipe,
         "classes": [_printable(name) for name in source.classes],
         "class_names": [_printable(name) for name in source.class_names],
         "splits": dict(splits),

@@ -15,6 +15,7 @@ from alexnet_core.archive import unpack
 from alexnet_core.build import UNFINISHED, ImageSource, build_store
 from alexnet_core.download import download
 from alexnet_core.paths import datasets_dir, downloads_dir
+from alexnet_core.prism.store import SIZE, is_prism, open_prism, prism_source
 from alexnet_core.store import ImageStore
 
 SHOWN = 10  # files left out that are named on the screen
@@ -75,8 +76,10 @@ def fetch(
     Interrupted at any point, the same call goes on where it stopped; a store that is there is returned as it
     is. Raises ValueError or OSError saying what to do, also if ``given`` would replace a store.
     """
+    if recipe == "prism":
+        return _rendered(name or f"prism-{size or SIZE}", home, progress)
     if recipe not in RECIPES:
-        raise ValueError(f"Unknown data set {recipe!r}; choose from {list(RECIPES)}.")
+        raise ValueError(f"Unknown data set {recipe!r}; choose from {['prism', *RECIPES]}.")
     plan = RECIPES[recipe]
     size = size or plan.size
     name = name or f"{plan.store or _slug(given)}-{size}"
@@ -91,8 +94,13 @@ def fetch(
 
 
 def open_dataset(name: str, home: Path | None = None) -> ImageStore:
-    """The built store of that name; FileNotFoundError with the command that makes it."""
+    """The built store of that name, or Prism; FileNotFoundError with the command that makes it.
+
+    A Prism that is not on disk renders its images when they are read.
+    """
     folder = _store_folder(name, home)
+    if is_prism(name) and not folder.exists():
+        return open_prism(name)
     if not (folder / "manifest.json").exists():
         there = ", ".join(list_datasets(home)) or "none"
         raise FileNotFoundError(
@@ -117,6 +125,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _rendered(name: str, home: Path | None, progress: bool) -> ImageStore:
+    """Prism's pixels on disk: training then reads what it would render again in every epoch."""
+    source, folder = prism_source(name), _store_folder(name, home)
+    if folder.exists():
+        return ImageStore.open(folder)
+    return build_store(source, folder, name=name, size=open_prism(name).size, progress=progress)
 
 
 def _slug(given: Path | None) -> str:
@@ -179,7 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m alexnet_core.data", description=__doc__)
     commands = parser.add_subparsers(required=True)
     fetching = commands.add_parser("fetch", help="download or read images and build their store")
-    fetching.add_argument("recipe", choices=RECIPES, help="kind of data set; 'folder' is one's own class/image.jpg")
+    fetching.add_argument(
+        "recipe", choices=["prism", *RECIPES], help="kind of data set; 'folder' is one's own class/image.jpg"
+    )
     fetching.add_argument("--from", dest="given", type=Path, metavar="PATH", help="local .zip, .tar.* or folder")
     fetching.add_argument("--size", type=int, help="pixels of the stored squares (else 64, 32 or 256)")
     fetching.add_argument("--name", help="name of the store")

@@ -57,6 +57,7 @@ class ImageStore:
     class_names: tuple[str, ...]  # for people, same order
     splits: dict[str, SplitInfo]
     note: str  # what a reader of results must know, often empty
+    recipe: str = ""  # what was rendered, where the pixels follow from it; "" for photographs
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -76,6 +77,7 @@ class ImageStore:
             class_names=manifest.strings("class_names"),
             splits={name: _split_info(manifest.inside("splits").inside(name)) for name in manifest.get("splits", dict)},
             note=manifest.get("note", str, ""),
+            recipe=manifest.get("recipe", str, ""),
         )
         if len(store.class_names) != len(store.classes):
             raise manifest.error("class_names", f"{len(store.classes)} names", len(store.class_names))
@@ -85,7 +87,12 @@ class ImageStore:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over pixels, labels, classes, size and EXIF rule; neither name nor place matters."""
+        """SHA-256 over pixels, labels, classes, size and EXIF rule; neither name nor place matters.
+
+        Of rendered images, the recipe stands for the pixels: they may be on disk or not.
+        """
+        if self.recipe:
+            return hashlib.sha256(self.recipe.encode()).hexdigest()
         content = {
             "size": self.size,
             "exif": self.exif,

@@ -79,6 +79,15 @@ PRESETS = {
         epochs=10,  # under two hours on two cores
         schedule="cosine",
     ),
+    "prism-127": TrainConfig(
+        preset="prism-127",
+        dataset="prism-128",
+        network={"input_size": 127},
+        full_size=136,
+        epochs=14,  # about an hour and a half on two cores
+        schedule="cosine",
+        held_out=2000,
+    ),
 }
 
 
