@@ -70,13 +70,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "texture": (0, 1),
     "ground": (0, 1),
     "angle": (0, 360),  # degrees
-    "radius": (0.36, 0.7),  # half the object's size, of half the image
+    "radius": (0.44, 0.78),  # half the object's size, of half the image
     "aspect": (0.84, 1.19),
-    "x": (-0.36, 0.36),
-    "y": (-0.36, 0.36),
+    "x": (-0.3, 0.3),
+    "y": (-0.3, 0.3),
     "lightness": (0.5, 0.82),  # of the object's surface, OKLab
-    "saturation": (0.45, 1.0),  # share of the chroma that the screen can show
-    "hue_jitter": (-8, 8),  # degrees
+    "saturation": (0.5, 1.0),  # share of the chroma that the screen can show
+    "hue_jitter": (-7, 7),  # degrees
     "ink": (-0.24, 0.24),  # lightness of the surface's pattern against its colour
     "ink_chroma": (0.0, 1.1),
     "period": (0.22, 0.5),  # of the surface's pattern, in radii
@@ -91,29 +91,29 @@ _RANGES: dict[str, tuple[float, float]] = {
     "shadow_softness": (0.04, 0.25),
     "ground_hue_1": (0, 360),
     "ground_hue_2": (0, 360),
-    "ground_light_1": (0.25, 0.9),
-    "ground_light_2": (0.25, 0.9),
-    "ground_chroma_1": (0.0, 0.75),
-    "ground_chroma_2": (0.0, 0.75),
+    "ground_light": (0.3, 0.78),
+    "ground_step": (-0.2, 0.2),  # lightness of its second colour against the first
+    "ground_chroma_1": (0.0, 0.8),
+    "ground_chroma_2": (0.0, 0.8),
     "ground_period": (0.25, 0.9),
     "ground_turn": (0, 360),
     "ground_noise": (0.0, 0.5),
     "blob_x": (-0.9, 0.9),
     "blob_y": (-0.9, 0.9),
-    "blob_size": (0.15, 0.5),
+    "blob_size": (0.2, 0.6),
     "blob_hue": (0, 360),
     "blob_light": (0.35, 0.85),
     "cover_hue": (0, 360),
     "cover_light": (0.3, 0.85),
     "cover_chroma": (0.0, 1.0),
     "cover_angle": (0, 360),
-    "cover_offset": (-0.6, 1.9),  # of its near edge from the object's centre, in radii; over 0.5 it is not there
+    "cover_offset": (-0.6, 2.6),  # of its near edge from the object's centre, in radii; over 0.5 it is not there
     "cover_width": (0.18, 0.5),
     "tint_hue": (0, 360),
-    "tint": (0.0, 0.4),  # chroma of the light, of the full screen's
+    "tint": (0.0, 0.38),  # chroma of the light, of the full screen's
     "exposure": (0.55, 1.25),
     "blur": (0.0, 1.0),
-    "noise": (0.005, 0.05),  # standard deviation, of full scale
+    "noise": (0.005, 0.04),  # standard deviation, of full scale
     "seed": (0, 2**31),
 }
 
@@ -158,8 +158,8 @@ def _colours(v: Mapping[str, Floats], angle: Floats, chroma: float, turn: float)
         "ink": colour(
             np.clip(v["lightness"] + v["ink"], 0.2, 0.95), v["saturation"] * np.minimum(v["ink_chroma"], 1), own
         ),
-        "ground_1": colour(v["ground_light_1"], v["ground_chroma_1"], v["ground_hue_1"]),
-        "ground_2": colour(v["ground_light_2"], v["ground_chroma_2"], v["ground_hue_2"]),
+        "ground_1": colour(v["ground_light"], v["ground_chroma_1"], v["ground_hue_1"]),
+        "ground_2": colour(v["ground_light"] + v["ground_step"], v["ground_chroma_2"], v["ground_hue_2"]),
         "blob": colour(v["blob_light"], np.ones_like(angle), v["blob_hue"]),
         "cover": colour(v["cover_light"], v["cover_chroma"], v["cover_hue"]),
         "light": _normalised(colour(np.full_like(angle, 0.8), v["tint"], v["tint_hue"])) * v["exposure"][:, None],

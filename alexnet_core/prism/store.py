@@ -13,7 +13,7 @@ from PIL import Image
 
 from alexnet_core.build import ImageSource, Sample
 from alexnet_core.prism.hues import HUES
-from alexnet_core.prism.render import BLOCK, VERSION, render
+from alexnet_core.prism.rendering import BLOCK, VERSION, render
 from alexnet_core.prism.scenes import CLASS_NAMES, Scenes, World, draw_scenes, hue_of, shape_of
 from alexnet_core.prism.shapes import SHAPES
 from alexnet_core.store import ImageStore, Split, SplitInfo

@@ -184,11 +184,16 @@ def _grain(seeds: Floats, size: int, device: torch.device, *, coloured: bool) ->
     place = torch.arange(channels * size * size, dtype=torch.int32, device=device).view(1, channels, size, size)
     key = torch.from_numpy(seeds.astype(np.int64)).to(device).int().view(-1, 1, 1, 1)
     h = (place * -1640531527) ^ key
-    for shift, factor in ((16, 73244475), (15, 73244475)):
-        h = (h ^ (h >> shift)) * factor
-    h = h ^ (h >> 16)
+    for shift in (16, 15):
+        h = (h ^ _shifted(h, shift)) * 73244475
+    h = h ^ _shifted(h, 16)
     total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + ((h >> 24) & 255)
     return (total - 510) / 147.8
+
+
+def _shifted(h: Tensor, bits: int) -> Tensor:
+    """Bits moved right with zeros behind them; torch would repeat the sign."""
+    return (h >> bits) & (2 ** (32 - bits) - 1)
 
 
 def _one_luma(levels: Tensor, grey: float = 128) -> Tensor:
