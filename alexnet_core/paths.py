@@ -31,3 +31,8 @@ def runs_dir(home: Path | None = None) -> Path:
 def checkpoints_dir(home: Path | None = None) -> Path:
     """Folder of the user's own checkpoints; those that ship lie in the package."""
     return (home or data_home()) / "checkpoints"
+
+
+def workspaces_dir(home: Path | None = None) -> Path:
+    """Folder of workspaces, one subfolder each: what was computed from a checkpoint and an image set."""
+    return (home or data_home()) / "workspaces"

@@ -187,7 +187,7 @@ def _grain(seeds: Floats, size: int, device: torch.device, *, coloured: bool) ->
     for shift in (16, 15):
         h = (h ^ _shifted(h, shift)) * 73244475
     h = h ^ _shifted(h, 16)
-    total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + ((h >> 24) & 255)
+    total: Tensor = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + ((h >> 24) & 255)
     return (total - 510) / 147.8
 
 
