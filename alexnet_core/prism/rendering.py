@@ -187,13 +187,14 @@ def _grain(seeds: Floats, size: int, device: torch.device, *, coloured: bool) ->
     for shift in (16, 15):
         h = (h ^ _shifted(h, shift)) * 73244475
     h = h ^ _shifted(h, 16)
-    total: Tensor = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + ((h >> 24) & 255)
+    total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + ((h >> 24) & 255)
     return (total - 510) / 147.8
 
 
 def _shifted(h: Tensor, bits: int) -> Tensor:
     """Bits moved right with zeros behind them; torch would repeat the sign."""
-    return (h >> bits) & (2 ** (32 - bits) - 1)
+    kept: Tensor = (h >> bits) & (2 ** (32 - bits) - 1)
+    return kept
 
 
 def _one_luma(levels: Tensor, grey: float = 128) -> Tensor:
