@@ -19,6 +19,7 @@ from alexnet_core.preprocess import SIZES, TENSORS, Preprocess
 from alexnet_core.quantise import dequantise, quantise
 
 SHIPPED = Path(__file__).parent / "checkpoints"
+BESIDE = (".lesions.json",)  # results that lie beside a card and are none
 FORMAT_VERSION = 1
 _PREFIX = "preprocess."
 _REQUIRED = (
@@ -52,8 +53,8 @@ class Checkpoint(NamedTuple):
 def list_checkpoints() -> list[str]:
     """Names that `load_checkpoint` knows: those that ship with the code, then the user's own."""
     own = checkpoints_dir()
-    found = [path.stem for folder in (SHIPPED, own) if folder.is_dir() for path in sorted(folder.glob("*.json"))]
-    return list(dict.fromkeys(found))
+    cards = [path for folder in (SHIPPED, own) if folder.is_dir() for path in sorted(folder.glob("*.json"))]
+    return list(dict.fromkeys(path.stem for path in cards if not path.name.endswith(BESIDE)))
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -62,7 +63,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     Raises ``CheckpointError`` if it is missing, torn, altered or does not fit its own card.
     """
     path = _card_path(name_or_path)
-    card = _read_card(path)
+    card = _parsed_card(path)
     weights = _read_weights(path, card)
     try:
         config = config_from_json(card["config"])
@@ -82,6 +83,11 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path.parent / card['weights_file']} does not fit its card: {error}") from error
     return Checkpoint(model.eval().requires_grad_(False), card, preprocess)
+
+
+def read_card(name_or_path: str | Path) -> dict[str, Any]:
+    """A checkpoint's card, with its id, without reading the weights. Raises ``CheckpointError``."""
+    return _parsed_card(_card_path(name_or_path))
 
 
 def save_checkpoint(
@@ -162,7 +168,7 @@ def _card_path(name_or_path: str | Path) -> Path:
     raise CheckpointError(f"There is no checkpoint {str(name_or_path)!r}; choose from {list_checkpoints()}.")
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def _parsed_card(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     try:
         card: dict[str, Any] = json.loads(data)

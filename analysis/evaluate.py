@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 
 from alexnet_core import Checkpoint, load_checkpoint
 from alexnet_core.data import open_dataset
 from alexnet_core.predict import VIEWS, predict_stored, rank_of_truth
 from alexnet_core.store import ImageStore
+from analysis.stats import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def evaluate(
     `limit` takes that many images evenly spread over the split. Raises ``ValueError`` if a
     checkpoint's image size or classes are not the store's.
     """
-    _check_fit(checkpoints, store)
+    check_fit(checkpoints, store)
     images, labels = store.split(split).images, np.asarray(store.split(split).labels)
     chosen = np.arange(len(labels)) if limit is None else np.linspace(0, len(labels) - 1, limit).astype(int)
     device = device or torch.device("cpu")
@@ -62,11 +62,11 @@ def evaluate(
 
 
 def _share(hits: np.ndarray) -> tuple[float, tuple[float, float]]:
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
-    return float(hits.mean()), (float(interval.low), float(interval.high))
+    return float(hits.mean()), wilson_interval(int(hits.sum()), len(hits))
 
 
-def _check_fit(checkpoints: Sequence[Checkpoint], store: ImageStore) -> None:
+def check_fit(checkpoints: Sequence[Checkpoint], store: ImageStore) -> None:
+    """Raises ``ValueError`` unless the store has the checkpoints' classes, in order, and their image size."""
     for checkpoint in checkpoints:
         name, size = checkpoint.card["name"], checkpoint.preprocess.source_size
         if [row["id"] for row in checkpoint.card["classes"]] != list(store.classes):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 Floats = NDArray[np.float64]
 
@@ -16,6 +16,12 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def wilson_interval(hits: int, n: int) -> Interval:
+    """95 % interval of a share, `hits` of `n` (Wilson 1927). Raises ``ValueError`` unless 0 <= hits <= n, n >= 1."""
+    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
 
 
 def bootstrap_difference(

@@ -15,7 +15,15 @@ from analysis.stats import (
     otsu_threshold,
     permutation_p,
     permuted_differences,
+    wilson_interval,
 )
+
+
+def test_wilson_interval_solves_its_own_equation():
+    """Its ends are the shares p at which the observed share lies 1.96 standard errors of p away."""
+    for hits, n in ((0, 10), (7, 20), (171, 200), (10, 10)):
+        for end in wilson_interval(hits, n):
+            assert (hits / n - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / n, abs=1e-6)
 
 
 def test_permutation_p_agrees_with_the_enumeration_of_all_splits():
