@@ -1,4 +1,4 @@
-"""Entry point: ``streamlit run viz_app/main.py``. Frame of all pages: menu and choice of checkpoint."""
+"""Entry point: ``streamlit run viz_app/main.py``. Frame of all pages: menu and choice of workspace."""
 
 import sys
 from pathlib import Path
@@ -10,11 +10,11 @@ if ROOT not in sys.path:
 
 import streamlit as st
 
-from viz_app.inputs import checkpoint_picker
+from viz_app.inputs import workspace_picker
 from viz_app.menu import PAGES
 
 st.set_page_config(page_title="AlexNet, two towers", page_icon="🗼", layout="wide")
 page = st.navigation([st.Page(row.file, title=row.title, icon=row.icon, url_path=row.url or None) for row in PAGES])
 with st.sidebar:
-    checkpoint_picker()
+    workspace_picker()
 page.run()

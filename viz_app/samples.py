@@ -1,11 +1,25 @@
-"""Sample photographs that came with scikit-learn and scikit-image; nothing is downloaded."""
+"""Photos to begin with: the images of a workspace, and those that came with scikit-learn and scikit-image.
 
+Nothing is downloaded here.
+"""
+
+import re
 from functools import cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet_core.prism import CLASS_NAMES, HUES
+from alexnet_core.store import ImageStore, Skipped, Split
+from viz_app.figures.captions import class_labels
 from viz_app.uploads import Photo, photo
+
+RAINBOW = {name: label % len(HUES) for label, name in enumerate(CLASS_NAMES)}  # place of a class's hue
 
 
 class Sample(NamedTuple):
@@ -28,6 +42,85 @@ SAMPLES = (
     Sample("Photographer (grey)", "skimage", "data/camera.png", "by Lav Varshney, CC0"),
     Sample("Brick wall (grey)", "skimage", "data/brick.png", "CC0 Textures, CC0"),
 )
+
+
+class Gallery(NamedTuple):
+    """The images of a workspace; row i is image i of its splits, one after the other."""
+
+    store: ImageStore
+    splits: dict[str, Split]
+    labels: NDArray[np.int64]  # (n,)
+    classes: list[str]  # readable and unique, in the order of the labels
+
+    @property
+    def key(self) -> str:
+        """For caches."""
+        return " ".join((self.store.hash, *self.splits))
+
+    @property
+    def left_out(self) -> list[Skipped]:
+        """Files that could not be used."""
+        return [skipped for name in self.splits for skipped in self.store.splits[name].skipped]
+
+    def label(self, row: int) -> str:
+        """Readable class of an image."""
+        return self.classes[int(self.labels[row])]
+
+    def name(self, row: int) -> str:
+        """What an image is called on the page; `row` reads it back."""
+        return f"{row}: {self.label(row)}"
+
+    def row(self, name: str) -> int | None:
+        """The row of that name or number, ``None`` if there is no such image."""
+        number = re.match(r"[0-9]{1,9}", name)
+        row = int(number[0]) if number else -1
+        return row if 0 <= row < len(self.labels) and name in (str(row), self.name(row)) else None
+
+    def pixels(self, row: int) -> Image.Image:
+        """An image as the store keeps it. Raises ``IndexError`` for a row that is none."""
+        rest = row
+        for split in self.splits.values():
+            if 0 <= rest < len(split.labels):
+                return Image.fromarray(np.ascontiguousarray(split.images[rest : rest + 1][0].transpose(1, 2, 0)))
+            rest -= len(split.labels)
+        raise IndexError(f"There are {len(self.labels)} images, no number {row}.")
+
+    def photo(self, row: int) -> Photo:
+        """An image as a photo of which the truth is known, every pixel kept."""
+        file = BytesIO()
+        self.pixels(row).save(file, "PNG", compress_level=1)
+        return photo(self.name(row), file.getvalue(), truth=self.label(row))
+
+    def spread(self, count: int) -> list[int]:
+        """Rows for a first look, evenly spread."""
+        rows = self._held_out()
+        return [int(row) for row in rows[_evenly(len(rows), count)]]
+
+    def of_all_classes(self, count: int) -> list[int]:
+        """Rows of as many classes as can be, evenly, in the order of the classes; those of Prism in that of hues."""
+        rows = self._held_out()
+        order = np.argsort(self.labels[rows], kind="stable")
+        rows, labels = rows[order], self.labels[rows][order]
+        place = np.arange(len(labels)) - np.searchsorted(labels, labels)  # of a row among those of its class
+        first = rows[place < -(-count // len(np.unique(labels)))]
+        by_hue = sorted(first, key=lambda row: RAINBOW.get(self.label(row), 0))
+        return [int(by_hue[place]) for place in _evenly(len(by_hue), count)]
+
+    def _held_out(self) -> NDArray[np.intp]:
+        """Rows that were kept from training, where there are such; else all."""
+        names = np.repeat(list(self.splits), [len(split.labels) for split in self.splits.values()])
+        return np.flatnonzero(names == "val") if "val" in self.splits else np.arange(len(names))
+
+
+def gallery(store: ImageStore, splits: tuple[str, ...]) -> Gallery:
+    """The gallery of these splits of a store, all of them if none is named."""
+    parts = {name: store.split(name) for name in splits or store.splits}
+    rows = [{"id": id_, "name": name} for id_, name in zip(store.classes, store.class_names, strict=True)]
+    return Gallery(store, parts, np.concatenate([part.labels for part in parts.values()]), class_labels(rows))
+
+
+def _evenly(total: int, count: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.intp))
 
 
 @cache

@@ -24,6 +24,7 @@ class Photo(NamedTuple):
     data: bytes
     sha256: str
     credit: str = ""
+    truth: str = ""  # what it shows, where somebody has said so
 
 
 class Picture(NamedTuple):
@@ -37,9 +38,9 @@ class Picture(NamedTuple):
     note: str  # what had to be done to the file, often empty
 
 
-def photo(name: str, data: bytes, credit: str = "") -> Photo:
+def photo(name: str, data: bytes, credit: str = "", truth: str = "") -> Photo:
     """A photo known by its content."""
-    return Photo(name, data, hashlib.sha256(data).hexdigest(), credit)
+    return Photo(name, data, hashlib.sha256(data).hexdigest(), credit, truth)
 
 
 def read_picture(data: bytes, source_size: int) -> Picture:
@@ -50,8 +51,8 @@ def read_picture(data: bytes, source_size: int) -> Picture:
     decoded = decode_image(data, min_side=max(SHOWN_SIDE, source_size))
     shown = _for_the_page(decoded.image)
     return Picture(
-        shown=_jpeg(shown),
-        shown_grey=_jpeg(shown.convert("L")),
+        shown=jpeg(shown),
+        shown_grey=jpeg(shown.convert("L")),
         width=shown.width,
         height=shown.height,
         stored=_stored(short_side_resize(decoded.image, source_size)),
@@ -87,9 +88,11 @@ def input_png(stored: Tensor, preprocess: Preprocess, *, enlarge: int = 3) -> by
 
 def _for_the_page(image: Image.Image) -> Image.Image:
     scale = min(SHOWN_SIDE / min(image.size), SHOWN_LENGTH / max(image.size))
-    if scale >= 1:
+    if scale == 1:
         return image
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    if scale > 1:  # a frame that is drawn on it shall be thin
+        return image.resize(size, Image.Resampling.BICUBIC)
     return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
@@ -99,7 +102,8 @@ def _stored(image: Image.Image) -> Tensor:
     return pixels.view(1, size, size, 3).permute(0, 3, 1, 2).contiguous()
 
 
-def _jpeg(image: Image.Image) -> bytes:
+def jpeg(image: Image.Image) -> bytes:
+    """A picture as a small file."""
     file = BytesIO()
     image.save(file, "JPEG", quality=88)
     return file.getvalue()

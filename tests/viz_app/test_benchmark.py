@@ -26,8 +26,7 @@ def _app(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     card = {"id": "tiny", "name": "tiny", "classes": [{"id": str(n), "name": str(n)} for n in range(3)]}
     tiny = Checkpoint(model.requires_grad_(False), card, preprocess)
     monkeypatch.setattr(resources, "load_checkpoint", lambda name: tiny)
-    for module in (resources, inputs):
-        monkeypatch.setattr(module, "list_checkpoints", lambda: ["tiny"])
+    monkeypatch.setattr(inputs, "workspace_choices", lambda: ["tiny (checkpoint only)"])
     monkeypatch.setattr(benchmark, "MEGAPIXELS_12", (160, 120))
     yield
     Runtime._instance = None

@@ -1,4 +1,7 @@
-"""The sentences of the Inspect page say what the numbers say."""
+"""The sentences of the pages say what the numbers say."""
+
+from datetime import datetime
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -6,7 +9,11 @@ import torch
 
 from alexnet_core.config import named_config
 from alexnet_core.preprocess import Preprocess
+from alexnet_core.prism import CLASS_NAMES, HUES
 from analysis.activations import Balance, Position
+from analysis.workspace.artefacts import Artefact, Inputs, Manifest, State
+from analysis.workspace.head import HeldOut
+from analysis.workspace.progress import Progress
 from viz_app.figures import captions
 from viz_app.figures.image import Scale
 
@@ -150,3 +157,105 @@ def test_tables_hold_every_number_once() -> None:
     values = captions.map_table(np.array([[1, 2], [3, 4]], np.float32))
     assert list(values.columns) == ["row", "column 0", "column 1"]
     assert values["column 1"].tolist() == [2, 4]
+
+
+def test_every_class_of_prism_has_the_swatch_of_its_hue_and_others_have_none() -> None:
+    by_name = {hue.name: hue.hex for hue in HUES}
+    assert all(captions.swatch(name) == by_name[name.split()[0]] for name in CLASS_NAMES)
+    assert captions.swatch("orange") == ""
+    text = captions.with_swatch("teal star")
+    assert by_name["teal"] in unquote(text)
+    assert text.endswith("teal star")
+    assert captions.with_swatch("a*b") == "a\\*b"
+
+
+@pytest.mark.parametrize(
+    ("truth", "sentence"),
+    [
+        ("Egyptian cat", "the guess is right"),
+        ("crane (n2)", "guess number 3 of 4, at 20.0%"),
+        ("fern", "a class that this network does not know"),
+    ],
+)
+def test_the_truth_is_told_with_its_place_in_the_list(truth: str, sentence: str) -> None:
+    assert sentence in captions.truth_text(truth, captions.class_labels(CLASSES), PROBABILITIES)
+
+
+def test_a_guess_in_own_classes_names_the_best_three() -> None:
+    text = captions.own_classes_text(["a_b", "c", "d", "e"], np.array([0.1, 0.6, 0.05, 0.25]))
+    assert text.endswith("c 60%, e 25%, a\\_b 10%.")
+
+
+@pytest.mark.parametrize(("size", "text"), [(40, "0 kB"), (99_000, "99 kB"), (1_540_000, "1.5 MB"), (4e9, "4,000 MB")])
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert captions.megabytes(size) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (150, "2 min"), (9000, "2.5 h")])
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert captions.duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_progress_estimates_what_is_left_once_it_can() -> None:
+    spoken = [
+        captions.progress_text(Progress("Looking", done, 100, seconds)).replace("\N{NO-BREAK SPACE}", " ")
+        for done, seconds in ((25, 10.0), (0, 10.0), (25, 1.0))
+    ]
+    assert spoken == ["Looking · 10 s so far, about 30 s left", "Looking · 10 s so far", "Looking · 1 s so far"]
+
+
+def state(*statuses: str, images: bool = True, running: bool = False) -> State:
+    artefacts = {name: Artefact(status, 2_000_000) for name, status in zip("ab", statuses, strict=True)}  # type: ignore[arg-type]
+    progress = Progress("Looking", 1, 2, 1.0) if running else None
+    return State(images=images, artefacts=artefacts, progress=progress, problem="")
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (state("fresh", "fresh"), "complete"),
+        (state("fresh", "missing"), "not built yet"),
+        (state("stale", "missing"), "out of date"),
+        (state("stale", "missing", images=False), "images not here"),
+        (state("missing", "missing", images=False, running=True), "being built"),
+    ],
+)
+def test_the_state_of_a_workspace_has_a_word(found: State, word: str) -> None:
+    assert captions.state_word(found)[0] == word
+
+
+def test_a_failure_is_said_unless_the_next_try_is_under_way() -> None:
+    assert captions.state_word(state("missing", "missing"), failed=True) == ("build failed", "red")
+    assert captions.state_word(state("missing", "missing", running=True), failed=True)[0] == "being built"
+
+
+def test_artefacts_are_listed_with_sizes() -> None:
+    assert captions.artefacts_line(state("fresh", "stale")) == "a ✓ 2.0 MB · b ↻ out of date, 2.0 MB"
+
+
+def test_a_manifest_is_told_in_a_sentence() -> None:
+    inputs = Inputs("id", "mine", "hash", ("train", "val"), "names", True)
+    manifest = Manifest(inputs, "prism-127", {"train": 180, "val": 20}, {}, 83.4, HeldOut(20, 0.85, 0.64, 0.948))
+    text = captions.build_facts(manifest, datetime(2026, 11, 22, 4, 5).timestamp())
+    assert text == (
+        "Built on 22 November 2026 at 04:05; 83 images/s; linear head: 85.0% right on 20 images kept from it "
+        "(95 % interval 64.0% to 94.8%)."
+    )
+
+
+def test_a_removal_names_all_that_goes() -> None:
+    text = captions.removal_text("my_set", 3_000_000, images=True, entry=True)
+    assert "my\\_set" in text
+    assert "images read for it" in text
+    assert "3.0 MB" in text
+    assert "images" not in captions.removal_text("prism", 1, images=False, entry=False)
+
+
+def test_folders_and_sizes_are_summed_up() -> None:
+    assert captions.folder_line({"a_b": 3, "c": 4}, 5_000_000) == "7 pictures (5.0 MB) of 2 classes: a\\_b 3, c 4."
+    assert captions.sizes_line({"datasets": 3_000_000, "runs": 1_000_000}).startswith("4.0 MB in all: datasets 3.0 MB")
+    assert captions.sizes_line({}) == "Nothing is kept there yet."
+
+
+def test_a_network_without_measured_accuracy_is_named() -> None:
+    assert captions.checkpoint_line({"name": "my_net"}) == "**my\\_net**"

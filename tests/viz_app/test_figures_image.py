@@ -162,6 +162,7 @@ def all_figures(picture: Picture, frame: Frame) -> dict[str, go.Figure]:
         "silent unit": image.unit_figure(picture, np.zeros((5, 5), np.float32), frame, field, [], None, "Unit"),
         "evidence": image.evidence_figure(picture, evidence, frame, field, "Evidence for <b>"),
         "guesses": image.guess_bars(["cat <b>", "dog"], np.array([0.7, 0.2])),
+        "hues": image.guess_bars(["teal star", "disc"], np.array([0.7, 0.2]), ["#1fa3a0", ""]),
         "balance": image.balance_bars(balance),
         "shares": image.share_lines({"Original": balance, "Grey": balance, "Turned": balance}),
         "change": image.change_lines(balance, 0.8, "Grey"),
@@ -264,3 +265,11 @@ def test_figures_of_changes_share_an_axis_that_holds_them_all() -> None:
     silent = Balance(STAGES, np.full((3, 2), np.nan))
     assert image.highest([small, large, silent]) == 1.5
     assert image.change_lines(small, 1.5, "").layout.yaxis.range[1] > 1.5
+
+
+def test_a_swatch_stands_before_the_bar_whose_name_speaks_of_it() -> None:
+    figure = image.guess_bars(["disc", "teal star"], np.array([0.7, 0.2]), ["", "#1fa3a0"])
+    (square,) = figure.layout.shapes
+    assert (square.fillcolor, square.yanchor) == ("#1fa3a0", 1)
+    assert max(square.x0, square.x1) < 0
+    assert not image.guess_bars(["cat", "dog"], np.array([0.7, 0.2]), ["", ""]).layout.shapes

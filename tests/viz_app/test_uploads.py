@@ -59,9 +59,10 @@ def test_the_network_gets_the_same_pixels_as_from_a_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((4000, 3000), (480, 360)), ((300, 200), (300, 200)), ((9000, 90), (2000, 20))]
+    ("size", "expected"),
+    [((4000, 3000), (480, 360)), ((300, 200), (540, 360)), ((64, 64), (360, 360)), ((9000, 90), (2000, 20))],
 )
-def test_what_is_shown_keeps_its_shape_and_has_no_more_pixels_than_the_page_needs(
+def test_what_is_shown_keeps_its_shape_and_has_the_pixels_that_the_page_needs(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     picture = read_picture(encoded(Image.new("RGB", size, "teal"), "JPEG"), 64)

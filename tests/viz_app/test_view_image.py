@@ -46,13 +46,12 @@ def _fresh_caches() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _in_memory(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "load_checkpoint", lambda name: checkpoint)
-    for module in (resources, inputs):
-        monkeypatch.setattr(module, "list_checkpoints", lambda: ["tiny"])
+    monkeypatch.setattr(resources, "list_checkpoints", lambda: ["tiny"])
 
 
 def opened(**query: str) -> AppTest:
     app = AppTest.from_file(str(MAIN), default_timeout=120)
-    for key, value in query.items():
+    for key, value in ({"workspace": "tiny (checkpoint only)"} | query).items():
         app.query_params[key] = value
     return alive(app.run())
 
@@ -270,7 +269,7 @@ def test_a_network_with_one_tower_is_shown_as_well(monkeypatch: pytest.MonkeyPat
     single = build_model("chm145", 10, input_size=127, towers=1, generator=torch.Generator().manual_seed(0)).eval()
     other = checkpoint._replace(model=single.requires_grad_(False), card=checkpoint.card | {"id": "single"})
     monkeypatch.setattr(resources, "load_checkpoint", lambda name: other)
-    monkeypatch.setattr(inputs, "list_checkpoints", lambda: ["single"])
-    app = opened()
+    monkeypatch.setattr(resources, "list_checkpoints", lambda: ["single"])
+    app = opened(workspace="single (checkpoint only)")
     assert len(charts(app)) == 11
     assert not any("tower B" in title for title in titles(app))

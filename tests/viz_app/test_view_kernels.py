@@ -53,7 +53,7 @@ def _in_memory(networks: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch)
 
 def opened(name: str = "split", **query: str) -> AppTest:
     app = AppTest.from_file(str(PAGE), default_timeout=60)
-    app.session_state["checkpoint"] = name
+    app.session_state["workspace"] = f"{name} (checkpoint only)"
     for key, value in query.items():
         app.query_params[key] = value
     app.run()

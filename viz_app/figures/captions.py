@@ -1,8 +1,11 @@
-"""What the Inspect page says: sentences and tables made from values, for captions, hover texts and screen readers."""
+"""What the pages say: sentences and tables made from values, for captions, hover texts and screen readers."""
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -11,9 +14,13 @@ from numpy.typing import NDArray
 from alexnet_core.config import AlexNetConfig
 from alexnet_core.geometry import receptive_field
 from alexnet_core.preprocess import Preprocess
+from alexnet_core.prism import CLASS_NAMES, HUES
 from analysis.activations import Balance, Maps, Position
+from analysis.workspace import Manifest, Progress, State
 from viz_app.figures.image import Scale
 from viz_app.figures.theme import TOWER_MARKS
+
+BadgeColour: TypeAlias = Literal["blue", "gray", "green", "orange", "red"]
 
 WEAK_GUESS = 0.2  # best guesses below are right one time in six on validation images, where a class always fits
 
@@ -46,6 +53,8 @@ STAGE_HELP = (
     "The operations in the order in which they run: conv = convolution, norm and cnorm = response normalisation, "
     "relu = negative responses set to 0, pool = maximum of a neighbourhood, fc = fully connected, drop = dropout."
 )
+
+SWATCHES = {name: HUES[label % len(HUES)].hex for label, name in enumerate(CLASS_NAMES)}  # Prism's classes
 
 _KINDS = {
     "conv": "weighted sums of what comes before, may be negative",
@@ -113,6 +122,38 @@ def search_answer(found: int, total: int, query: str) -> str:
             f"No class name holds “{escaped(query.strip())}”: a photo of it will be given the name of something else."
         )
     return f"{found} of {total} classes match “{escaped(query.strip())}”."
+
+
+def swatch(label: str) -> str:
+    """The colour that a class of Prism names, "" for all other classes."""
+    return SWATCHES.get(label, "")
+
+
+def with_swatch(label: str) -> str:
+    """A class name for markdown, after a small square of the colour that it names."""
+    if not (colour := swatch(label)):
+        return escaped(label)
+    square = f"<rect width='12' height='12' rx='3' fill='{colour}'/>"
+    picture = f"<svg xmlns='http://www.w3.org/2000/svg' width='12' height='12'>{square}</svg>"
+    return f"![](data:image/svg+xml,{quote(picture)})\N{THIN SPACE}{escaped(label)}"
+
+
+def truth_text(truth: str, labels: Sequence[str], probabilities: NDArray[np.floating]) -> str:
+    """What the photo shows, and how far up the network's list that is."""
+    start = f"Truth: **{with_swatch(truth)}**"
+    if truth not in labels:
+        return f"{start}, a class that this network does not know."
+    index = labels.index(truth)
+    rank = 1 + int((probabilities > probabilities[index]).sum())
+    if rank == 1:
+        return f"{start}: the guess is right."
+    return f"{start}: guess number {rank} of {len(labels)}, at {probabilities[index]:.1%}."
+
+
+def own_classes_text(names: Sequence[str], probabilities: NDArray[np.floating]) -> str:
+    """The guess in the classes of a set that the network was not trained on."""
+    listed = ", ".join(f"{escaped(names[index])} {probabilities[index]:.0%}" for index in best(probabilities, 3))
+    return f"In the classes of these images (linear head on fc7): {listed}."
 
 
 def guesses_text(labels: Sequence[str], probabilities: NDArray[np.floating]) -> str:
@@ -257,3 +298,107 @@ def comparison_table(shares: Mapping[str, Balance], changes: Mapping[str, Balanc
     """Shares of energy and changes of the responses side by side; nothing has changed in the original."""
     table = balance_table(shares)
     return table.merge(balance_table(changes, "change of responses"), how="left", on=["photo", "stage", "tower"])
+
+
+def megabytes(count: int) -> str:
+    """A size for people."""
+    if count < 100_000:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count / 1e6:.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time span for people."""
+    if seconds < 90:
+        return f"{seconds:.0f}\N{NO-BREAK SPACE}s"
+    return f"{seconds / 60:.0f}\N{NO-BREAK SPACE}min" if seconds < 5400 else f"{seconds / 3600:.1f}\N{NO-BREAK SPACE}h"
+
+
+def checkpoint_line(card: Mapping[str, Any]) -> str:
+    """Which network it is, and how good."""
+    metrics = card.get("metrics", {}).get("as_stored")
+    name = f"**{escaped(str(card['name']))}**"
+    if not metrics:
+        return name
+    return f"{name}: top-1 {metrics['top1']:.1%}, top-5 {metrics['top5']:.1%} on {metrics['n']:,} validation images."
+
+
+def images_line(title: str, images: int | None, classes: int | None) -> str:
+    """Which images it has."""
+    return f"{escaped(title)}. {images:,} images of {classes} classes." if images else f"{escaped(title)}."
+
+
+def progress_text(progress: Progress) -> str:
+    """How far a build is, how long it has taken, and how long it may still take."""
+    share = progress.done / progress.total if progress.total else 0.0
+    text = f"{escaped(progress.step)} · {duration(progress.seconds)} so far"
+    if progress.seconds < 3 or share < 0.03:
+        return text
+    return f"{text}, about {duration(progress.seconds / share - progress.seconds)} left"
+
+
+def state_word(state: State, *, failed: bool = False) -> tuple[str, BadgeColour]:
+    """State of a workspace in a word or two, and the colour of its badge."""
+    if state.progress:
+        return "being built", "blue"
+    if failed:
+        return "build failed", "red"
+    if not state.images:
+        return "images not here", "gray"
+    if state.fresh:
+        return "complete", "green"
+    return ("out of date", "orange") if is_stale(state) else ("not built yet", "gray")
+
+
+def is_stale(state: State) -> bool:
+    """Whether something was built from another network or other images."""
+    return any(artefact.status == "stale" for artefact in state.artefacts.values())
+
+
+def artefacts_line(state: State) -> str:
+    """The artefacts with their sizes, and which of them are stale or missing."""
+    if not state.bytes:
+        return "Nothing is computed yet."
+    marks = {"fresh": "✓", "stale": "↻ out of date,", "missing": "– missing"}
+    return " · ".join(
+        f"{name} {marks[status]}" + (f" {megabytes(size)}" if status != "missing" else "")
+        for name, (status, size) in state.artefacts.items()
+    )
+
+
+def build_facts(manifest: Manifest, built: float) -> str:
+    """When a workspace was built (seconds since 1970), how fast, and how good its linear head is."""
+    facts = [f"Built on {datetime.fromtimestamp(built):%d %B %Y at %H:%M}"]
+    if manifest.pass_rate:
+        facts.append(f"{manifest.pass_rate:,.0f} images/s")
+    if head := manifest.head:
+        facts.append(
+            f"linear head: {head.accuracy:.1%} right on {head.n:,} images kept from it "
+            f"(95 % interval {head.low:.1%} to {head.high:.1%})"
+        )
+    return "; ".join(facts) + "."
+
+
+def removal_text(name: str, size: int, *, images: bool, entry: bool) -> str:
+    """What a removal deletes and frees."""
+    also = [what for what, there in (("the images read for it", images), ("its entry in this list", entry)) if there]
+    return f"This deletes {' and '.join([f'what was computed for **{escaped(name)}**', *also])}: {megabytes(size)}."
+
+
+def folder_line(classes: Mapping[str, int], size: int) -> str:
+    """What a folder of photos holds."""
+    listed = ", ".join(f"{escaped(name)} {count}" for name, count in classes.items())
+    return f"{sum(classes.values()):,} pictures ({megabytes(size)}) of {len(classes)} classes: {listed}."
+
+
+def left_out_title(count: int) -> str:
+    """How many files could not be used."""
+    return "1 file is left out" if count == 1 else f"{count:,} files are left out"
+
+
+def sizes_line(sizes: Mapping[str, int]) -> str:
+    """What the folders of the data home hold."""
+    if not sizes:
+        return "Nothing is kept there yet."
+    listed = ", ".join(f"{escaped(name)} {megabytes(size)}" for name, size in sizes.items())
+    return f"{megabytes(sum(sizes.values()))} in all: {listed}."

@@ -261,8 +261,11 @@ def framed_jpeg(photo: bytes, frame: Frame) -> bytes:
     return file.getvalue()
 
 
-def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating]) -> go.Figure:
-    """Horizontal bars of the best guesses, best on top, each name and probability written on or beside its bar."""
+def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating], swatches: Sequence[str] = ()) -> go.Figure:
+    """Horizontal bars of the best guesses, best on top, each name and probability written on or beside its bar.
+
+    `swatches` are colours ("#1fa3a0") that the names speak of, shown before the bars.
+    """
     bars = {
         "type": "bar",
         "x": probabilities.astype(np.float32),
@@ -277,11 +280,21 @@ def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating]) -> go.
         "cliponaxis": False,
         "hoverinfo": "skip",
     }
-    layout = {
+    layout: dict[str, Any] = {
         "xaxis": _share_axis("probability") | {"dtick": 0.25},
         "yaxis": {"visible": False, "autorange": "reversed", "fixedrange": True},
     }
+    if any(swatches):
+        layout |= {"shapes": [_swatch(row, colour) for row, colour in enumerate(swatches) if colour]}
+        layout |= {"margin": {"l": 30, "r": 10, "t": 10, "b": 10}}
     return plain_figure([bars], layout, height=210)
+
+
+def _swatch(row: int, colour: str) -> dict[str, Any]:
+    """A small square left of the bar of this row."""
+    place = {"xref": "paper", "xanchor": 0, "xsizemode": "pixel", "x0": -22, "x1": -8}
+    height = {"yref": "y", "yanchor": row, "ysizemode": "pixel", "y0": -7, "y1": 7}
+    return {"type": "rect", "fillcolor": colour, "line": {"width": 0}, **place, **height}
 
 
 def balance_bars(balance: Balance) -> go.Figure:

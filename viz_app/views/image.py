@@ -21,10 +21,13 @@ from viz_app.inputs import csv_button, figure_config, photo_picker, png_button
 from viz_app.resources import (
     activations_of,
     current_checkpoint,
+    current_workspace,
     evidence_of,
     picture_of,
     stage_board,
     ten_view_guesses,
+    workspace_gallery,
+    workspace_head,
 )
 from viz_app.uploads import Photo, Picture, frame_of, input_png, recoloured
 
@@ -114,16 +117,35 @@ def what_it_sees(photo: Photo) -> None:
 
 
 def what_it_guesses(photo: Photo, probabilities: NDArray[np.float32]) -> None:
-    """The five best guesses, and a warning where they are weak."""
+    """The five best guesses, the truth where it is known, and a warning where the guesses are weak."""
+    guess_chart(photo, probabilities, "guesses")
+    if photo.truth:
+        st.markdown(captions.truth_text(photo.truth, labels, probabilities))
+        own_classes(photo)
+    if photo.truth not in labels and (warning := captions.fit_warning(labels, probabilities)):
+        st.warning(warning, icon=":material/help:")
+
+
+def guess_chart(photo: Photo, probabilities: NDArray[np.float32], kind: str) -> None:
+    """The five best guesses as bars."""
     top = captions.best(probabilities)
+    names = [labels[index] for index in top]
     st.plotly_chart(
-        image.guess_bars([labels[index] for index in top], probabilities[top]),
-        key=f"guesses_{photo.sha256}",
-        config=figure_config(f"{photo.name}-guesses"),
+        image.guess_bars(names, probabilities[top], [captions.swatch(name) for name in names]),
+        key=f"{kind}_{photo.sha256}",
+        config=figure_config(f"{photo.name}-{kind}"),
         alt=captions.guesses_text(labels, probabilities),
     )
-    if warning := captions.fit_warning(labels, probabilities):
-        st.warning(warning, icon=":material/help:")
+
+
+def own_classes(photo: Photo) -> None:
+    """The guess in the classes of the workspace's images, where the network was trained on others."""
+    workspace = current_workspace()
+    gallery = workspace and workspace_gallery(workspace)
+    if not workspace or not gallery or photo.truth in labels or not (head := workspace_head(workspace)):
+        return
+    features = activations(photo).maps["relu7"].reshape(1, -1)
+    st.markdown(captions.own_classes_text(gallery.classes, np.exp(head.log_probabilities(features)[0])))
 
 
 @st.fragment
@@ -372,13 +394,7 @@ def one_photo_recoloured(photo: Photo, degrees: int) -> None:
                 alt=f"{photo.name}, {name}",
                 width=190,
             )
-            top = captions.best(reads[name].probabilities)
-            st.plotly_chart(
-                image.guess_bars([labels[index] for index in top], reads[name].probabilities[top]),
-                key=f"guesses_{kind[0]}_{photo.sha256}",
-                config=figure_config(f"{photo.name}-{name}-guesses"),
-                alt=captions.guesses_text(labels, reads[name].probabilities),
-            )
+            guess_chart(photo, reads[name].probabilities, f"{kind[0]}-guesses")
     tower_comparison(photo, reads, degrees)
 
 

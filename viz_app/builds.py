@@ -1,0 +1,151 @@
+"""Builds of workspaces in the background: a process each, so that the app stays free; one after the other.
+
+``python -m analysis.workspace build NAME`` does the work and survives being ended at any moment, so that a build that
+the end of the app cut short is taken up by the next one.
+"""
+
+import atexit
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock, Thread
+
+from alexnet_core.paths import data_home
+from analysis.workspace import Progress, WorkspaceError, find_workspace, read_progress
+
+ROOT = Path(__file__).resolve().parents[1]  # where `python -m analysis.workspace` finds its packages
+NICENESS = 10  # pages come first
+BAR = re.compile(r"(?P<step>[^|]+): +(?P<percent>\d+)%\|")  # a progress bar of tqdm
+
+
+@dataclass
+class Build:
+    """One build: what was asked for, since when, what it printed last, and how it ended."""
+
+    options: tuple[str, ...] = ()
+    afterwards: Callable[[], None] | None = None
+    started: float = field(default_factory=time.monotonic)
+    step: str = "Waiting for its turn"
+    percent: int = 0
+    said: str = ""
+    running: bool = True
+    failed: bool = False
+
+
+_builds: dict[str, Build] = {}
+_asked: set[str] = set()
+_processes: set[subprocess.Popen[str]] = set()
+_guard = Lock()
+_turn = Lock()
+
+
+def start(workspace: str, *options: str, afterwards: Callable[[], None] | None = None) -> None:
+    """Build this workspace, unless that is under way; `options` are those of the command.
+
+    `afterwards` is called in another thread if all went well. After a failure the name alone tries the same again.
+    """
+    with _guard:
+        if (before := _builds.get(workspace)) and before.running:
+            return
+        if before and before.failed and not options:
+            options, afterwards = before.options, before.afterwards
+        build = _builds[workspace] = Build(options, afterwards)
+    home = str(data_home().absolute())  # the process starts in another folder
+    Thread(target=_run, args=(build, command(workspace, *options), home), daemon=True).start()
+
+
+def command(workspace: str, *options: str) -> list[str]:
+    """The command line that builds a workspace."""
+    return [sys.executable, "-m", "analysis.workspace", "build", workspace, *options]
+
+
+def start_once(workspace: str, *, needed: bool) -> None:
+    """Build this workspace, if it is needed when it is first asked for: a removal is not undone unasked."""
+    with _guard:
+        first = workspace not in _asked
+        _asked.add(workspace)
+    if first and needed:
+        start(workspace)
+
+
+def names() -> list[str]:
+    """Workspaces that this app has begun to build."""
+    return list(_builds)
+
+
+def is_running(workspace: str) -> bool:
+    """Whether this app is building it."""
+    return (build := _builds.get(workspace)) is not None and build.running
+
+
+def last_error(workspace: str) -> str:
+    """Why the last build of this workspace failed, in one sentence; empty if it did not."""
+    build = _builds.get(workspace)
+    if build is None or not build.failed:
+        return ""
+    return build.said or "The process that built it was ended from outside; what it had done is kept."
+
+
+def progress_of(workspace: str) -> Progress | None:
+    """How far the build of a workspace is, whoever runs it; ``None`` if nobody does."""
+    try:
+        written = read_progress(find_workspace(workspace))
+    except WorkspaceError:  # not registered yet
+        written = None
+    build = _builds.get(workspace)
+    if written or build is None or not build.running:
+        return written
+    return Progress(build.step, build.percent, 100, time.monotonic() - build.started)
+
+
+def _run(build: Build, arguments: list[str], home: str) -> None:
+    """Wait for the turn, then for the process, listening to what it prints."""
+    with _turn:
+        build.step = "Starting"
+        try:
+            build.failed = _listen(build, arguments, home) != 0
+            if build.afterwards and not build.failed:
+                build.afterwards()
+        except OSError as error:
+            build.failed, build.said = True, f"It could not be started: {error}."
+        finally:
+            build.running = False
+
+
+def _listen(build: Build, arguments: list[str], home: str) -> int:
+    """The exit status of the process; its last bar and its last sentence are kept."""
+    environment = os.environ | {"ALEXNET_HOME": home, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        _processes.add(process)
+        _step_back(process.pid)
+        for line in process.stderr or ():  # universal newlines: each state of a bar is a line
+            if bar := BAR.match(line):
+                build.step, build.percent = bar["step"].strip(), int(bar["percent"])
+            elif line.strip():
+                build.said = line.strip()
+    _processes.discard(process)
+    return process.returncode
+
+
+def _step_back(pid: int) -> None:
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+
+
+@atexit.register
+def _end_with_the_app() -> None:
+    for process in tuple(_processes):
+        process.terminate()
