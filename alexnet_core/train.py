@@ -84,7 +84,7 @@ PRESETS = {
         dataset="prism-128",
         network={"input_size": 127},
         full_size=136,
-        epochs=14,  # about an hour and a half on two cores
+        epochs=12,  # an hour on two cores
         schedule="cosine",
         held_out=2000,
     ),

@@ -9,16 +9,19 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from alexnet_core.checkpoint import SHIPPED, list_checkpoints, load_checkpoint
+from alexnet_core.checkpoint import SHIPPED, Checkpoint, list_checkpoints, load_checkpoint
+from alexnet_core.data import open_dataset
 from alexnet_core.images import decode_image
 from alexnet_core.predict import predict_stored, rank_of_truth
 
-NAMES = sorted(path.stem for path in SHIPPED.glob("*.json"))
+NAMES = sorted(path.name.removesuffix(".conv1.safetensors") for path in SHIPPED.glob("*.conv1.safetensors"))
+PRISM_SAMPLE = 200  # first validation images: two of every class
 SAMPLE_STEP = 25  # every 25th of the 10,000 validation images
 
 
-def test_the_starter_ships() -> None:
-    assert "tiny-imagenet-127" in list_checkpoints()
+def test_the_starters_ship() -> None:
+    assert NAMES == ["prism-127", "tiny-imagenet-127"]
+    assert set(NAMES) == set(list_checkpoints())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,6 +67,17 @@ def test_the_accuracy_on_the_card_is_found_again_on_real_photographs(shared_data
     images, labels = _validation_sample(
         shared_data / "tiny-imagenet-200.tar.xz", [row["id"] for row in checkpoint.card["classes"]]
     )
+    _expect_accuracy(checkpoint, images, labels)
+
+
+def test_the_accuracy_on_the_card_is_found_again_on_rendered_images() -> None:
+    checkpoint = load_checkpoint("prism-127")
+    split = open_dataset("prism-128").split("val")
+    assert open_dataset("prism-128").hash == checkpoint.card["data_hash"]
+    _expect_accuracy(checkpoint, split.images[:PRISM_SAMPLE], split.labels[:PRISM_SAMPLE])
+
+
+def _expect_accuracy(checkpoint: Checkpoint, images: np.ndarray, labels: np.ndarray) -> None:
     blocks = predict_stored([(checkpoint.model, checkpoint.preprocess)], images, views=10)
     ranks = rank_of_truth(torch.cat(list(blocks)), torch.from_numpy(labels))
     for top, key in ((1, "top1"), (5, "top5")):

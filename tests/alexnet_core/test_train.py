@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from alexnet_core import train
+from alexnet_core.data import fetch, open_dataset
 from alexnet_core.paths import runs_dir
+from alexnet_core.prism import store as prism_store
 from alexnet_core.schedule import Phase
 from alexnet_core.store import ImageStore
 from alexnet_core.train import PRESETS, Run, TrainConfig, read_state, with_prefix
@@ -386,3 +388,17 @@ def test_the_command_says_what_is_missing(
     with pytest.raises(SystemExit, match="2"):
         train.main([*tiny_preset, *extra])
     assert message in capsys.readouterr().err
+
+
+def test_images_rendered_on_the_fly_train_the_network_that_those_on_disk_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prism_store, "COUNTS", {"train": 100, "val": 100})
+    prism_store.factor_labels.cache_clear()
+    config = replace(TINY, dataset="prism-63", batch_size=16, epochs=1)
+    lazy = trained(tmp_path / "lazy", config, open_dataset("prism-63"))
+    kept = fetch("prism", size=63, progress=False)
+    assert type(kept) is not type(lazy.store)
+    trained(tmp_path / "kept", config, open_dataset("prism-63"))
+    prism_store.factor_labels.cache_clear()
+    same_run(tmp_path / "lazy", tmp_path / "kept")

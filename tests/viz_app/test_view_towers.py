@@ -154,7 +154,7 @@ def test_nonsense_in_a_link_is_ignored():
 def test_without_images_of_the_workspace_samples_are_shown_and_factors_are_not():
     app = opened("photos (checkpoint only)")
     assert "these are sample photos" in words(app)
-    assert sample_names()[0] in str(app.get("imgs")[0].proto)
+    assert sample_names()[0] in app.image[0].captions[0]
     assert not [key for key in keys(app) if "shapes" in key or "hues" in key]
 
 
