@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet_core.prism import CLASS_NAMES, HUES
+from alexnet_core.prism.store import is_prism, scenes_of
 from alexnet_core.store import ImageStore, Skipped, Split
 from viz_app.figures.captions import class_labels
 from viz_app.uploads import Photo, photo
@@ -78,18 +79,31 @@ class Gallery(NamedTuple):
 
     def pixels(self, row: int) -> Image.Image:
         """An image as the store keeps it. Raises ``IndexError`` for a row that is none."""
-        rest = row
-        for split in self.splits.values():
-            if 0 <= rest < len(split.labels):
-                return Image.fromarray(np.ascontiguousarray(split.images[rest : rest + 1][0].transpose(1, 2, 0)))
-            rest -= len(split.labels)
-        raise IndexError(f"There are {len(self.labels)} images, no number {row}.")
+        split, place = self._place(row)
+        image = self.splits[split].images[place : place + 1][0]
+        return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
 
     def photo(self, row: int) -> Photo:
         """An image as a photo of which the truth is known, every pixel kept."""
         file = BytesIO()
         self.pixels(row).save(file, "PNG", compress_level=1)
-        return photo(self.name(row), file.getvalue(), truth=self.label(row))
+        return photo(self.name(row), file.getvalue(), self._credit(row), truth=self.label(row))
+
+    def _credit(self, row: int) -> str:
+        """What else an image shows, where that is known."""
+        if not is_prism(self.store.name):
+            return ""
+        split, place = self._place(row)
+        return f"Rendered: {scenes_of(self.store, split, np.array([place])).describe(0)}."
+
+    def _place(self, row: int) -> tuple[str, int]:
+        """Split of an image and its place in it. Raises ``IndexError`` for a row that is none."""
+        rest = row
+        for name, split in self.splits.items():
+            if 0 <= rest < len(split.labels):
+                return name, rest
+            rest -= len(split.labels)
+        raise IndexError(f"There are {len(self.labels)} images, no number {row}.")
 
     def spread(self, count: int) -> list[int]:
         """Rows for a first look, evenly spread."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alexnet_core.colour import luma
 from alexnet_core.prism.hues import Floats
-from alexnet_core.prism.scenes import Ints, Scenes
+from alexnet_core.prism.scenes import COVERED, Ints, Scenes
 from alexnet_core.prism.shapes import DISTANCES, length
 from alexnet_core.prism.textures import INKS, noise_field
 
@@ -157,7 +157,7 @@ def _cover(v: Mapping[str, Tensor], x: Tensor, y: Tensor, direction: tuple[Tenso
     along, _ = _turned(x - v["x"], y - v["y"], direction)
     middle = v["radius"] * v["cover_offset"] + v["cover_width"] / 2
     bar = _inside((along - middle).abs() - v["cover_width"] / 2, size)
-    return bar * (v["cover_offset"] < 0.5)
+    return bar * (v["cover_offset"] < COVERED)
 
 
 def _blurred(linear: Tensor, amount: Tensor) -> Tensor:

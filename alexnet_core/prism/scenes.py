@@ -13,6 +13,7 @@ from alexnet_core.prism.textures import LATTICE_POINTS, TEXTURES
 
 Ints = npt.NDArray[np.int64]
 
+COVERED = 0.5  # radii: a bar whose near edge is farther off is not drawn
 CLASS_NAMES = tuple(f"{hue.name} {shape}" for shape in SHAPES for hue in HUES)
 
 
@@ -64,6 +65,13 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.shape)
 
+    def describe(self, row: int) -> str:
+        """The nuisance factors of one image, in English."""
+        v = {name: float(column[row]) for name, column in self.values.items()}
+        parts = [f"surface {TEXTURES[self.texture[row]]}", f"ground {TEXTURES[self.ground[row]]}"]
+        parts += ["a bar in front"] if v["cover_offset"] < COVERED else []
+        return ", ".join([*parts, f"light at {v['exposure']:.0%}, tint {v['tint']:.2f}, noise {v['noise']:.1%}"])
+
 
 # Every image draws one number in 0-1 for each name, in this order; `_RANGES` stretches it.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -107,7 +115,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "cover_light": (0.3, 0.85),
     "cover_chroma": (0.0, 1.0),
     "cover_angle": (0, 360),
-    "cover_offset": (-0.6, 2.6),  # of its near edge from the object's centre, in radii; over 0.5 it is not there
+    "cover_offset": (-0.6, 2.6),  # of its near edge from the object's centre, in radii; see COVERED
     "cover_width": (0.18, 0.5),
     "tint_hue": (0, 360),
     "tint": (0.0, 0.38),  # chroma of the light, of the full screen's

@@ -54,7 +54,8 @@ MODE_HELP = (
     "What the units of a tower that is off give instead: zeros, their mean, or what another image makes them give."
 )
 DURATION = (
-    "About half an hour on two processor cores, most of it for the random lesions (`--controls 0` leaves them out). "
+    "About a quarter of an hour on two processor cores, most of it for the random lesions (`--controls 0` leaves "
+    "them out). "
     "The command shows progress and goes on where it was interrupted. Load this page anew afterwards."
 )
 

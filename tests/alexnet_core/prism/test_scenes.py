@@ -7,6 +7,7 @@ import pytest
 
 from alexnet_core.prism.hues import HUES
 from alexnet_core.prism.scenes import CLASS_NAMES, Scenes, World, draw_scenes, hue_of, shape_of
+from alexnet_core.prism.textures import TEXTURES
 
 LABELS = np.arange(600) % 100
 
@@ -77,6 +78,15 @@ def test_a_turned_world_turns_validation_by_whole_hues_and_keeps_the_labels() ->
     np.testing.assert_allclose(turned.colours["object"], three_on.colours["object"], atol=1e-5)
     untouched = scenes(World(turn=108), training=True)
     np.testing.assert_array_equal(untouched.colours["object"], plain.colours["object"])
+
+
+def test_what_else_an_image_shows_is_told_in_words() -> None:
+    drawn = scenes()
+    covered = int(np.argmin(drawn.values["cover_offset"]))
+    words = drawn.describe(covered)
+    assert f"surface {TEXTURES[drawn.texture[covered]]}, ground {TEXTURES[drawn.ground[covered]]}, a bar" in words
+    assert f"noise {100 * drawn.values['noise'][covered]:.1f}%" in words
+    assert "a bar" not in drawn.describe(int(np.argmax(drawn.values["cover_offset"])))
 
 
 def test_a_part_of_the_scenes_is_that_part() -> None:
