@@ -125,7 +125,7 @@ class PrismStore(ImageStore):
             raise ValueError(f"Unknown split {name!r} of {self.name}; choose from {list(self.splits)}.")
         variant, size = cast(tuple[str, int], _parts(self.name))
         world, factors = WORLDS[variant], factor_labels(name)
-        labels = {"both": factors, "shape": shape_of(factors), "hue": hue_of(factors)}[world.label]
+        labels = {"both": factors, "shape": shape_of(factors), "hue": hue_of(factors)}[world.label].copy()
         paths = tuple(f"{name}/{i:05d}-{CLASS_NAMES[label].replace(' ', '-')}" for i, label in enumerate(factors))
         return Split(cast(Any, RenderedImages(world, name, size)), labels, paths)
 

@@ -127,7 +127,7 @@ def test_an_existing_store_is_not_taken_for_another_folder_of_the_same_name(phot
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nonsense", None), r"Unknown data set 'nonsense'; choose from \['tiny-imagenet'"),
+        (("nonsense", None), r"Unknown data set 'nonsense'; choose from \['prism', 'tiny-imagenet'"),
         (("folder", None), "needs --from PATH"),
         (("imagenet-folder", None), "no public address: pass your copy with --from PATH"),
         (("folder", Path("/no/such/place")), "does not exist"),

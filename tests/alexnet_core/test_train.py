@@ -336,7 +336,7 @@ def test_presets_follow_the_recipe_of_net_145() -> None:
     for preset, config in PRESETS.items():
         assert config.preset == preset
         assert (config.mode, config.batch_size, config.momentum, config.weight_decay) == ("chm145", 128, 0.9, 5e-4)
-        assert config.held_out == 5000
+        assert config.held_out == (2000 if preset == "prism-127" else 5000)  # of 60,000 and of 100,000 or more
     starter = PRESETS["tiny-imagenet-127"]
     assert (starter.network["input_size"], starter.full_size) == (127, 144)
     assert (PRESETS["chm145"].full_size, PRESETS["chm145"].epochs, PRESETS["chm145"].schedule) == (256, 90, "plateau")
