@@ -40,6 +40,7 @@ def networks() -> dict[str, Checkpoint]:
     things = [f"thing {place}" for place in range(10)]
     return {
         "prism-127": network(100, list(CLASS_NAMES)),
+        "tiny-imagenet-127": network(10, things),
         "photos": network(10, things),
         "single": network(10, things, towers=1),
         "four": network(10, things, towers=4),
@@ -156,6 +157,13 @@ def test_without_images_of_the_workspace_samples_are_shown_and_factors_are_not()
     assert "these are sample photos" in words(app)
     assert sample_names()[0] in app.image[0].captions[0]
     assert not [key for key in keys(app) if "shapes" in key or "hues" in key]
+
+
+def test_photographs_that_are_not_there_are_offered_and_the_samples_shown_meanwhile():
+    app = opened("tiny-imagenet")
+    assert "nothing is downloaded unasked" in app.info[0].value
+    assert app.button(key="fetch_tiny-imagenet").label.startswith("Fetch Tiny ImageNet")
+    assert "these are sample photos" in words(app)
 
 
 def test_a_number_that_the_next_workspace_lacks_is_left_behind():

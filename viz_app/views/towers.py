@@ -14,7 +14,7 @@ from analysis.lesion import MODES, SCOPES
 from viz_app.figures import captions
 from viz_app.figures import lesions as figures
 from viz_app.figures.theme import TOWER_MARKS
-from viz_app.inputs import csv_button, figure_config
+from viz_app.inputs import csv_button, figure_config, images_ready
 from viz_app.resources import (
     conv1_towers,
     current_checkpoint,
@@ -299,6 +299,8 @@ st.markdown(figures.INTRO)
 if towers == 1:
     st.info("Towers can be switched off where there is more than one; this network has one.")
     st.stop()
+if workspace := current_workspace():
+    images_ready(workspace)
 st.subheader("Try it")
 try_it()
 if towers == 2:
