@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
+from alexnet_core.files import write_json
 from alexnet_core.images import ImageError, short_side_resize
 from alexnet_core.store import FORMAT_VERSION, ImageStore, sha256_of
 
@@ -75,7 +76,7 @@ def build_store(
         work = _work_folder(source, folder, size)
         build = _Build(source, work, size, pool, max(1, chunk_bytes // (3 * size**2)), progress)
         splits = {split: build.split(split) for split in source.splits}
-        _write_json(work / "manifest.json", _manifest(source, splits, name, size))
+        write_json(work / "manifest.json", _manifest(source, splits, name, size))
         for scaffold in (work / "plan.json", *work.glob("*.journal")):
             scaffold.unlink()
         work.rename(folder)
@@ -123,7 +124,7 @@ class _Build(NamedTuple):
                 chunk = samples[start : start + self.chunk]
                 skipped |= {start + i: reason for i, reason in self._append(file, chunk, bar).items()}
                 _make_durable(file)  # before the journal says so
-                _write_json(journal, {"done": start + len(chunk), "skipped": skipped})
+                write_json(journal, {"done": start + len(chunk), "skipped": skipped})
             file.seek(0)
             file.write(_npy_header(len(samples) - len(skipped), self.size))
             _make_durable(file)
@@ -179,7 +180,7 @@ def _work_folder(source: ImageSource, folder: Path, size: int) -> Path:
         shutil.rmtree(work, ignore_errors=True)
         _check_disk(source, folder.parent, size)
         work.mkdir()
-        _write_json(work / "plan.json", digest)
+        write_json(work / "plan.json", digest)
     return work
 
 
@@ -214,14 +215,6 @@ def _npy_header(count: int, size: int) -> bytes:
 def _make_durable(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    beside = file.with_name(f"{file.name}.new")
-    with beside.open("wb") as opened:
-        opened.write(json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
-        _make_durable(opened)
-    beside.replace(file)
 
 
 def _manifest(source: ImageSource, splits: Mapping[str, Any], name: str, size: int) -> dict[str, Any]:

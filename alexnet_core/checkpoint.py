@@ -13,13 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from alexnet_core.config import AlexNetConfig
+from alexnet_core.files import sha256_of_file
 from alexnet_core.model import AlexNet
 from alexnet_core.paths import checkpoints_dir
 from alexnet_core.preprocess import SIZES, TENSORS, Preprocess
 from alexnet_core.quantise import dequantise, quantise
 
 SHIPPED = Path(__file__).parent / "checkpoints"
-BESIDE = (".lesions.json",)  # results that lie beside a card and are none
+LESIONS = ".lesions.json"  # ends the name of a result that lies beside a card and is none
 FORMAT_VERSION = 1
 _PREFIX = "preprocess."
 _REQUIRED = (
@@ -54,7 +55,7 @@ def list_checkpoints() -> list[str]:
     """Names that `load_checkpoint` knows: those that ship with the code, then the user's own."""
     own = checkpoints_dir()
     cards = [path for folder in (SHIPPED, own) if folder.is_dir() for path in sorted(folder.glob("*.json"))]
-    return list(dict.fromkeys(path.stem for path in cards if not path.name.endswith(BESIDE)))
+    return list(dict.fromkeys(path.stem for path in cards if not path.name.endswith(LESIONS)))
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -120,7 +121,7 @@ def save_checkpoint(
     weights_file = f"{name}.safetensors"
     beside = folder / f"{weights_file}.part"
     save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, beside)
-    digest = _sha256(beside)
+    digest = sha256_of_file(beside)
     card = {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -192,7 +193,7 @@ def _read_weights(path: Path, card: dict[str, Any]) -> dict[str, Tensor]:
     weights_path = path.parent / Path(str(card["weights_file"])).name
     if not weights_path.exists():
         raise CheckpointError(f"{weights_path} does not exist, though the card {path.name} names it in 'weights_file'.")
-    if (found := _sha256(weights_path)) != card["weights_sha256"]:
+    if (found := sha256_of_file(weights_path)) != card["weights_sha256"]:
         raise CheckpointError(
             f"{weights_path} is truncated or altered: its SHA-256 is {found[:12]}..., "
             f"the card's 'weights_sha256' is {str(card['weights_sha256'])[:12]}.... Download or copy it again."
@@ -227,8 +228,3 @@ def _seal(card: Mapping[str, Any]) -> str:
     """SHA-256 over all other fields of a card, whatever their order and layout."""
     content = {key: value for key, value in card.items() if key != "card_sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

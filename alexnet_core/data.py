@@ -129,10 +129,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _rendered(name: str, home: Path | None, progress: bool) -> ImageStore:
     """Prism's pixels on disk: training then reads what it would render again in every epoch."""
-    source, folder = prism_source(name), _store_folder(name, home)
+    size, folder = open_prism(name).size, _store_folder(name, home)
     if folder.exists():
         return ImageStore.open(folder)
-    return build_store(source, folder, name=name, size=open_prism(name).size, progress=progress)
+    return build_store(prism_source(name), folder, name=name, size=size, progress=progress)
 
 
 def _slug(given: Path | None) -> str:

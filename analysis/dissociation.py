@@ -11,10 +11,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from alexnet_core.checkpoint import SHIPPED, Checkpoint
+from alexnet_core.checkpoint import LESIONS, SHIPPED, Checkpoint
+from alexnet_core.files import sha256_of_values, write_json
 from alexnet_core.paths import data_home
 from alexnet_core.predict import rank_of_truth
-from analysis.files import sha256_of_values, write_json
 from analysis.lesion import Mode, Scope
 from analysis.stats import permutation_p
 
@@ -314,7 +314,7 @@ def load_lesions(checkpoint: Checkpoint) -> LesionReport | None:
 
     A result of another checkpoint counts as absent. Raises ``ValueError`` for a damaged file.
     """
-    for path in (lesions_file(checkpoint), SHIPPED / f"{checkpoint.card['name']}.lesions.json"):
+    for path in (lesions_file(checkpoint), SHIPPED / f"{checkpoint.card['name']}{LESIONS}"):
         if path.exists() and (report := read_lesions(path)).checkpoint_id == checkpoint.id:
             return report
     return None

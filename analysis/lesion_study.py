@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from alexnet_core.checkpoint import Checkpoint, load_checkpoint
 from alexnet_core.data import open_dataset
+from alexnet_core.files import sha256_of_values, written_beside
 from alexnet_core.model import AlexNet
 from alexnet_core.preprocess import Preprocess
 from alexnet_core.prism import CLASS_NAMES, hue_of, shape_of
@@ -40,7 +41,6 @@ from analysis.dissociation import (
     verdict_of,
 )
 from analysis.evaluate import check_fit
-from analysis.files import sha256_of_values, written_beside
 from analysis.lesion import (
     MODES,
     SCOPES,

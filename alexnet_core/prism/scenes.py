@@ -134,7 +134,7 @@ def draw_scenes(world: World, seed: int, labels: Ints, indices: Ints, *, trainin
     """
     uniform = np.stack([_uniform(seed, int(i), len(_RANGES) + LATTICE_POINTS) for i in indices])
     values = {name: low + (high - low) * uniform[:, k] for k, (name, (low, high)) in enumerate(_RANGES.items())}
-    shape, hue = labels // len(HUES), labels % len(HUES)
+    shape, hue = shape_of(labels), hue_of(labels)
     if world.bound and training:
         hue = shape
     turn = 0.0 if training else world.turn

@@ -40,15 +40,16 @@ _CLASSES = {
 
 def is_prism(name: str) -> bool:
     """Whether a data set of this name is rendered: "prism-128", "prism-grey-128", ..."""
-    return _parts(name) is not None
+    try:
+        _parts(name)
+    except ValueError:
+        return False
+    return True
 
 
 def open_prism(name: str) -> "PrismStore":
     """The rendered data set of this name. Raises ``ValueError`` for another name."""
-    parts = _parts(name)
-    if parts is None:
-        raise ValueError(f"{name!r} is no Prism; choose 'prism-SIZE' or 'prism-WORLD-SIZE', {sorted(WORLDS)[1:]}.")
-    variant, size = parts
+    variant, size = _parts(name)
     classes = _CLASSES[WORLDS[variant].label]
     no_files = {
         split: SplitInfo(count=n, images_sha256="", labels_sha256="", skipped=()) for split, n in COUNTS.items()
@@ -100,8 +101,8 @@ def prism_source(name: str) -> ImageSource:
 
 
 def scenes_of(store: ImageStore, split: str, rows: npt.NDArray[np.int64]) -> Scenes:
-    """What images of a Prism show, kept on disk or not: factors, nuisance factors and all else."""
-    variant, size = _parts(store.name) or ("", SIZE)
+    """What images of a Prism show, kept on disk or not. Raises ``ValueError`` for another store."""
+    variant, size = _parts(store.name)
     return RenderedImages(WORLDS[variant], split, size).scenes(rows)
 
 
@@ -123,7 +124,7 @@ class PrismStore(ImageStore):
         """Images that render when they are read, their labels and their names; ValueError for an unknown split."""
         if name not in self.splits:
             raise ValueError(f"Unknown split {name!r} of {self.name}; choose from {list(self.splits)}.")
-        variant, size = cast(tuple[str, int], _parts(self.name))
+        variant, size = _parts(self.name)
         world, factors = WORLDS[variant], factor_labels(name)
         labels = {"both": factors, "shape": shape_of(factors), "hue": hue_of(factors)}[world.label].copy()
         paths = tuple(f"{name}/{i:05d}-{CLASS_NAMES[label].replace(' ', '-')}" for i, label in enumerate(factors))
@@ -133,11 +134,11 @@ class PrismStore(ImageStore):
         """Nothing is on disk, so nothing can be wrong."""
 
 
-def _parts(name: str) -> tuple[str, int] | None:
-    """World and size that a name tells."""
+def _parts(name: str) -> tuple[str, int]:
+    """World and size that a name tells. Raises ``ValueError`` for a name that is no Prism's."""
     match = re.fullmatch(r"prism(?:-([a-z]+))?-(\d+)", name)
     if match is None or (match[1] or "") not in WORLDS or not 8 <= int(match[2]) <= 1024:
-        return None
+        raise ValueError(f"{name!r} is no Prism; choose 'prism-SIZE' or 'prism-WORLD-SIZE', {sorted(WORLDS)[1:]}.")
     return match[1] or "", int(match[2])
 
 

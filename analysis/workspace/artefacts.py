@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from alexnet_core.checkpoint import CheckpointError
 from alexnet_core.checkpoint import read_card as card_of
 from alexnet_core.data import open_dataset
+from alexnet_core.files import sha256_of_file, sha256_of_values, write_json
 from alexnet_core.store import ImageStore
-from analysis.files import sha256_of_file, sha256_of_values, write_json
 from analysis.workspace.head import Head, HeldOut, load_head
 from analysis.workspace.predictions import TOP, read_predictions
 from analysis.workspace.progress import Progress, read_progress
@@ -174,8 +174,12 @@ def inputs_of(workspace: Workspace) -> Inputs | None:
 
     ``None`` without images and manifest. Raises ``WorkspaceError`` where checkpoint and images cannot be used.
     """
+    return _inputs(workspace, _store_of(workspace))
+
+
+def _inputs(workspace: Workspace, store: ImageStore | None) -> Inputs | None:
     card = read_card(workspace)
-    if store := _store_of(workspace):
+    if store:
         check_fit(card, store, workspace)
         return Inputs.of(card, store, workspace)
     manifest = manifest_of(workspace)
@@ -186,8 +190,9 @@ def state_of(workspace: Workspace) -> State:
     """What there is of a workspace, judged by the hashes of what goes in; no large file is read."""
     problem, images, inputs, manifest = "", False, None, manifest_of(workspace)
     try:
-        images = _store_of(workspace) is not None
-        inputs = inputs_of(workspace)
+        store = _store_of(workspace)
+        images = store is not None
+        inputs = _inputs(workspace, store)
     except WorkspaceError as error:
         problem = str(error)
     names = inputs.artefacts() if inputs else [name for name in FILES if name != "head"]

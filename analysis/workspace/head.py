@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from analysis.files import written_beside
+from alexnet_core.files import written_beside
 
 
 class Head(NamedTuple):

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet_core.checkpoint import Checkpoint
+from alexnet_core.files import sha256_of_file, written_beside
 from alexnet_core.store import ImageStore
-from analysis.files import sha256_of_file, written_beside
 from analysis.workspace.artefacts import FILES, VIEWS, Entry, Inputs, Manifest, manifest_of, state_of, write_manifest
 from analysis.workspace.head import HeldOut, load_head, log_softmax, save_head
 from analysis.workspace.predictions import About, Rows, write_predictions

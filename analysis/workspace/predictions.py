@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from alexnet_core.files import written_beside
 from alexnet_core.predict import rank_of_truth
-from analysis.files import written_beside
 
 TOP = 10  # classes kept for each image, fewer where there are fewer
 ROW_GROUP = 16_384  # rows read at once

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from analysis.files import write_json
+from alexnet_core.files import write_json
 from analysis.workspace.registry import Workspace, WorkspaceError
 
 FILE = "progress.json"

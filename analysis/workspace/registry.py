@@ -9,9 +9,9 @@ from typing import Any
 
 from alexnet_core.checkpoint import SHIPPED
 from alexnet_core.data import list_datasets, open_dataset
+from alexnet_core.files import write_json
 from alexnet_core.paths import checkpoints_dir, data_home, workspaces_dir
 from alexnet_core.store import ImageStore
-from analysis.files import write_json
 
 REGISTRATION = "workspace.json"
 

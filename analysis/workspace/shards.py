@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet_core.checkpoint import Checkpoint
+from alexnet_core.files import written_beside
 from alexnet_core.store import ImageStore
-from analysis.files import written_beside
 from analysis.workspace.thumbnails import Thumbnails, thumbnail, write_thumbnails
 
 Part = Literal["features", "logits", "thumbnails"]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.files import written_beside
+from alexnet_core.files import written_beside
 
 SIDE = 96  # pixels at most: a smaller image is not enlarged
 QUALITY = 85

@@ -1,10 +1,13 @@
 """Fixtures of the app's tests: no page starts a real build; a lesion result with a known answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
+import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.dissociation import INTACT, Controls, LesionReport, Off, compare, rank_among, verdict_of
@@ -25,6 +28,29 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     monkeypatch.setattr(builds, "_asked", set())
     monkeypatch.setattr(builds, "start", record)
     return calls
+
+
+@pytest.fixture(scope="module")
+def fresh_caches() -> Iterator[None]:
+    """What the pages of one test file keep is not there for the next one."""
+    yield
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+@pytest.fixture(scope="module")
+def checked_by_plotly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Names and values that plotly does not know fail in this file's `figures`; the page leaves its checks out."""
+    figures = request.module.figures
+    plain = figures.plain_figure
+
+    def checked(traces: list[dict[str, Any]], layout: dict[str, Any], *, height: int) -> go.Figure:
+        go.Figure(traces, layout)
+        return plain(traces, layout, height=height)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "plain_figure", checked)
+        yield
 
 
 def planted_report(checkpoint_id: str = "tiny", *, factors: bool = True, controls: int = 200) -> LesionReport:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,18 +31,7 @@ def numbered_tiles(n: int) -> np.ndarray:
     return np.full((n, 3, 3, 4), 255, np.uint8) * 0 + np.arange(n, dtype=np.uint8)[:, None, None, None]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _checked_by_plotly() -> Iterator[None]:
-    """Names and values that plotly does not know fail here; the page leaves its checks out."""
-    plain = figures.plain_figure
-
-    def checked(traces: list[dict], layout: dict, *, height: int) -> go.Figure:
-        go.Figure(traces, layout)
-        return plain(traces, layout, height=height)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "plain_figure", checked)
-        yield
+pytestmark = pytest.mark.usefixtures("checked_by_plotly")
 
 
 def picture_in(figure: go.Figure) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Figures and sentences of the Towers page: true to their numbers, valid for plotly, readable without colour."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,18 +18,7 @@ A_OFF = Switches((0,), "conv1-conv2", "zero")
 NOTHING = Switches((), "conv1-conv2", "zero")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _checked_by_plotly() -> Iterator[None]:
-    """Names and values that plotly does not know fail here; the page leaves its checks out."""
-    plain = figures.plain_figure
-
-    def checked(traces: list[dict], layout: dict, *, height: int) -> go.Figure:
-        go.Figure(traces, layout)
-        return plain(traces, layout, height=height)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "plain_figure", checked)
-        yield
+pytestmark = pytest.mark.usefixtures("checked_by_plotly")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """The Kernels page as visitors use it: it opens, follows its widgets and links, and says what it cannot show."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
@@ -38,11 +36,7 @@ def networks() -> dict[str, Checkpoint]:
     return {name: network(name, *kind) for name, kind in kinds.items()}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _fresh_caches() -> Iterator[None]:
-    yield
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,10 @@
 """The Towers page as visitors use it: switches, images, the search for a change, and what was measured or not."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -47,11 +45,7 @@ def networks() -> dict[str, Checkpoint]:
     }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _fresh_caches() -> Iterator[None]:
-    yield
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Workspaces as visitors use them: choosing, building, checking, removing and making them, from any page."""
 
 import os
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,11 +45,7 @@ def checkpoint() -> Checkpoint:
     return Checkpoint(model.eval().requires_grad_(False), card, preprocess)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _fresh_caches() -> Iterator[None]:
-    yield
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture(autouse=True)

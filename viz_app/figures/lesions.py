@@ -306,7 +306,7 @@ def _panel(report: LesionReport, scope: Scope, place: int, count: int) -> _Panel
             "domain": [top - height + (0.03 if place < count - 1 else 0), top - 0.06],
             "anchor": f"x{number}",
             "tickvals": heights.tolist(),
-            "ticktext": [f"{_tower(row)} off, {row.mode}" for row in rows],
+            "ticktext": [f"{_tower(row.tower)} off, {row.mode}" for row in rows],
             "range": [len(rows) - 0.5, -0.5],
             "zeroline": False,
             "showgrid": False,
@@ -353,8 +353,9 @@ def _dots(
     } | more
 
 
-def _tower(row: Condition) -> str:
-    mark = TOWER_MARKS[row.tower or 0]
+def _tower(tower: int | None) -> str:
+    """Mark and letter of a tower that is off."""
+    mark = TOWER_MARKS[tower or 0]
     return f"{mark.glyph} {mark.name.removeprefix('tower ')}"
 
 
@@ -380,7 +381,7 @@ def drops_table(report: LesionReport) -> pd.DataFrame:
     start = {"off": "nothing", "layers": "", "how": "", "images": report.images}
     first = start | {f"{measure_name(name)} (%)": f"{100 * e.value:.1f}" for name, e in intact.accuracy.items()}
     rows = [
-        {"off": _tower(row), "layers": row.scope, "how": row.mode, "images": report.images}
+        {"off": _tower(row.tower), "layers": row.scope, "how": row.mode, "images": report.images}
         | {f"{measure_name(name)} (%)": f"{100 * e.value:.1f}" for name, e in row.accuracy.items()}
         | {f"{measure_name(name)} drop": points(e) for name, e in row.drop.items()}
         for row in lesions
@@ -511,7 +512,7 @@ def random_figure(report: LesionReport) -> go.Figure:
         },
         "yaxis": {
             "tickvals": list(range(len(report.controls))),
-            "ticktext": [f"like {_glyph(control)}" for control in report.controls],
+            "ticktext": [f"like {_tower(control.tower)}" for control in report.controls],
             "range": [len(report.controls) - 0.5, -0.6],
             "zeroline": False,
             "showgrid": False,
@@ -524,11 +525,6 @@ def random_figure(report: LesionReport) -> go.Figure:
         "margin": {"l": 10, "r": 10, "t": 40, "b": 10},
     }
     return plain_figure(traces, layout, height=110 + 110 * len(report.controls))
-
-
-def _glyph(control: Controls) -> str:
-    mark = TOWER_MARKS[control.tower]
-    return f"{mark.glyph} {mark.name.removeprefix('tower ')}"
 
 
 def random_text(control: Controls, name: str) -> str:

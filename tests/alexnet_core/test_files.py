@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.files import sha256_of_file, sha256_of_values, write_json, written_beside
+from alexnet_core.files import sha256_of_file, sha256_of_values, write_json, written_beside
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
