@@ -35,6 +35,19 @@ def rotate_hue(images: Tensor, degrees: float, *, white: float = 255.0) -> Tenso
     return grey + share * turned
 
 
+def recoloured(stored: Tensor, colours: str, degrees: float = 0) -> Tensor:
+    """Stored images (N, 3, s, s) uint8 as they are ("original"), in grey, or with hues turned by `degrees` ("rotated").
+
+    Raises ``ValueError`` for another word.
+    """
+    if colours == "original":
+        return stored
+    if colours not in ("grey", "rotated"):
+        raise ValueError(f"colours must be 'original', 'grey' or 'rotated', got {colours!r}.")
+    pixels = to_grey(stored.float()) if colours == "grey" else rotate_hue(stored.float(), degrees)
+    return pixels.round().clamp(0, 255).to(torch.uint8)
+
+
 def _rotation(degrees: float) -> Tensor:
     """3 x 3 matrix that turns chroma by an angle in the (I, Q) plane and keeps luma."""
     to_yiq = torch.tensor(

@@ -37,9 +37,12 @@ def export_run(run: Path, name: str, folder: Path, *, bits: dict[str, int], view
 
     The card tells how the run came to be and both accuracies; conv1's snapshots go into
     ``NAME.conv1.safetensors``. Returns the card's path. Raises ``ValueError`` if the data set differs from the
-    one of the run.
+    one of the run, or if the run saw other colours or classes than the data set's: a checkpoint is for its images
+    as they are.
     """
     tensors, state = read_state(run)
+    if state["config"].get("colours", "original") != "original" or state["config"].get("classes"):
+        raise ValueError(f"{run} was trained on other colours or fewer classes than the data set's; it stays a run.")
     store = open_dataset(state["config"]["dataset"])
     if store.hash != state["data_hash"]:
         raise ValueError(f"{run} was trained on other images than those of {store.name!r} here.")

@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from alexnet_core.colour import recoloured
+from alexnet_core.conditions import start_from, subset
 from alexnet_core.data import open_dataset
 from alexnet_core.lrn import use_compiled
 from alexnet_core.model import AlexNet, build_model
@@ -61,6 +63,14 @@ class TrainConfig:
     seed: int = 0
     precision: str = "bf16"  # or "fp32"
     save_minutes: float = 3.0
+    # What a controlled experiment changes (alexnet_core.conditions, alexnet_core.colour):
+    colours: str = "original"  # of all images; or "grey", or "rotated" by `degrees`
+    degrees: float = 0.0
+    jitter: bool = True  # the colour noise of training
+    classes: int = 0  # trained on, evenly spread over all; 0: all
+    images: int = 0  # trained on, held out ones included; 0: all
+    start: str = "random"  # or "grey tower A", or "mirrored towers" up to `epsilon`
+    epsilon: float = 0.0
 
 
 PRESETS = {
@@ -117,17 +127,23 @@ class Run:
         self.commit = code_commit()  # of the code that is running; the checkout may move on meanwhile
         self.images, labels, _ = store.split("train")
         self.labels = torch.from_numpy(np.array(labels))
+        used = subset(self.labels, config.classes, config.images)
+        num_classes = len(store.classes)
+        if config.classes:  # the network learns these alone
+            kept, self.labels[used] = self.labels[used].unique(return_inverse=True)
+            num_classes = len(kept)
         # A GPU waits for nothing if the images live in its memory; a CPU reads them through the page cache.
         self._resident = torch.from_numpy(np.array(self.images)).to(device) if device.type == "cuda" else None
-        shuffled = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(HELD_OUT_SEED))
+        shuffled = used[torch.randperm(len(used), generator=torch.Generator().manual_seed(HELD_OUT_SEED))]
         self.held_out, self.training = shuffled[: config.held_out], shuffled[config.held_out :]
         if not self.steps_per_epoch:
             raise ValueError(
                 f"held_out={config.held_out} must leave a batch of {config.batch_size} "
-                f"among the {len(self.labels)} training images of {store.name!r}."
+                f"among the {len(used)} training images of {store.name!r}."
             )
         weights = torch.Generator().manual_seed(config.seed)
-        self.model = build_model(config.mode, len(store.classes), generator=weights, **config.network)
+        self.model = build_model(config.mode, num_classes, generator=weights, **config.network)
+        start_from(self.model, config.start, config.epsilon, weights)
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimiser = PaperSGD(_learned(self.model), momentum=config.momentum, weight_decay=config.weight_decay)
         self.schedule = _schedule(config)
@@ -174,10 +190,12 @@ class Run:
         return fit_preprocess(blocks, full_size=self.config.full_size, input_size=size)
 
     def _fetch(self, chosen: Tensor) -> Tensor:
-        """Stored images on the device; only the chosen ones are read from disk."""
+        """Stored images on the device, in the colours of this run; only the chosen ones are read from disk."""
         if self._resident is not None:
-            return self._resident[chosen.to(self.device)]
-        return torch.from_numpy(self.images[chosen.numpy()])
+            stored = self._resident[chosen.to(self.device)]
+        else:
+            stored = torch.from_numpy(self.images[chosen.numpy()])
+        return recoloured(stored, self.config.colours, self.config.degrees)
 
     def _logits(self, batch: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
@@ -194,7 +212,7 @@ class Run:
         seed = config.seed * 1_000_000_007 + progress.step
         torch.manual_seed(seed)  # dropout
         draws = torch.Generator().manual_seed(seed)
-        batch = self.preprocess.training_batch(self._fetch(chosen), draws, lighting=phase.lighting)
+        batch = self.preprocess.training_batch(self._fetch(chosen), draws, lighting=phase.lighting * config.jitter)
         loss = F.cross_entropy(self._logits(batch), self.labels[chosen].to(self.device))
         loss.backward()
         self.optimiser.step({key: phase.rate(*key) for key in _parameter_keys(self.model)})
@@ -268,11 +286,12 @@ class Run:
         if state["data_hash"] != self.store.hash:
             raise ValueError(f"{self.folder} was trained on other images than those of {self.store.name!r}.")
         wanted = json.loads(json.dumps(asdict(self.config)))  # tuples become lists, as in the file
-        changed = [key for key in wanted if key not in MAY_CHANGE and wanted[key] != state["config"].get(key)]
+        begun = asdict(TrainConfig(preset="", dataset="")) | state["config"]  # an older run knew fewer fields
+        changed = [key for key in wanted if key not in MAY_CHANGE and wanted[key] != begun[key]]
         if changed:
             raise ValueError(
                 f"{self.folder} was begun with other values of {changed}: "
-                f"{[state['config'].get(key) for key in changed]}; resume it with those, or choose another --folder."
+                f"{[begun[key] for key in changed]}; resume it with those, or choose another --folder."
             )
         self.model.load_state_dict(with_prefix(tensors, "model."))
         self.optimiser.restore(with_prefix(tensors, "velocity."), state["rates"])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from alexnet_core.colour import luma, rotate_hue, to_grey
+from alexnet_core.colour import luma, recoloured, rotate_hue, to_grey
 
 ANGLES = (0.0, 37.0, 90.0, 120.0, 180.0, 251.0)
 
@@ -122,3 +122,22 @@ def test_whole_numbers_are_refused_since_the_luma_weights_would_vanish_in_them(
 ) -> None:
     with pytest.raises(TypeError, match="float"):
         function(colours().byte())
+
+
+def test_grey_and_turned_hues_keep_the_brightness() -> None:
+    stored = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    luma = (stored.float() * weights).sum(1)
+    assert recoloured(stored, "original") is stored
+    grey, turned = recoloured(stored, "grey"), recoloured(stored, "rotated", 120)
+    assert torch.equal(grey[:, 0], grey[:, 1])
+    assert torch.equal(grey[:, 1], grey[:, 2])
+    for changed in (grey, turned):
+        assert changed.dtype == torch.uint8
+        torch.testing.assert_close((changed.float() * weights).sum(1), luma, rtol=0, atol=0.6)
+    assert (turned != stored).any()
+
+
+def test_an_unknown_colouring_is_refused() -> None:
+    with pytest.raises(ValueError, match="'sepia'"):
+        recoloured(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "sepia")

@@ -20,6 +20,7 @@ from torch import Tensor
 from alexnet_core import train
 from alexnet_core.data import fetch, open_dataset
 from alexnet_core.paths import runs_dir
+from alexnet_core.preprocess import Preprocess
 from alexnet_core.prism import store as prism_store
 from alexnet_core.schedule import Phase
 from alexnet_core.store import ImageStore
@@ -402,3 +403,50 @@ def test_images_rendered_on_the_fly_train_the_network_that_those_on_disk_train(
     trained(tmp_path / "kept", config, open_dataset("prism-63"))
     prism_store.factor_labels.cache_clear()
     same_run(tmp_path / "lazy", tmp_path / "kept")
+
+
+def test_a_run_trained_on_grey_images_sees_no_colour(tmp_path: Path, easy: ImageStore) -> None:
+    run = trained(tmp_path / "run", replace(TINY, colours="grey", epochs=1), easy)
+    seen = run._fetch(torch.arange(4))
+    assert torch.equal(seen[:, 0], seen[:, 1])
+    assert torch.equal(seen[:, 0], seen[:, 2])
+    assert not torch.equal(seen, torch.from_numpy(np.array(easy.split("train").images[:4])))
+    assert torch.allclose(run.preprocess.mean[0], run.preprocess.mean[2])
+
+
+def test_a_run_on_one_class_of_two_has_one_output_and_only_its_images(tmp_path: Path, easy: ImageStore) -> None:
+    run = trained(tmp_path / "run", replace(TINY, classes=1, images=18, epochs=1, held_out=2), easy)
+    labels = torch.from_numpy(np.array(easy.split("train").labels))
+    used = torch.cat([run.training, run.held_out])
+    assert len(used) == 18
+    assert labels[used].unique().tolist() == [0]
+    assert run.model.config.num_classes == 1
+
+
+@pytest.mark.parametrize(("jitter", "strengths"), [(True, {0.1, 0.0}), (False, {0.0})])
+def test_without_jitter_no_step_has_colour_noise(
+    tmp_path: Path, easy: ImageStore, monkeypatch: pytest.MonkeyPatch, jitter: bool, strengths: set[float]
+) -> None:
+    seen, ordinary = set(), Preprocess.training_batch
+
+    def recorded(self: Preprocess, images: Tensor, generator: torch.Generator, *, lighting: float) -> Tensor:
+        seen.add(lighting)
+        return ordinary(self, images, generator, lighting=lighting)
+
+    monkeypatch.setattr(Preprocess, "training_batch", recorded)
+    trained(tmp_path / "run", replace(TINY, jitter=jitter), easy)
+    assert seen == strengths
+
+
+def test_a_run_begun_before_the_conditions_were_known_is_resumed(
+    tmp_path: Path, easy: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(value: Any) -> dict[str, Any]:
+        return {key: field for key, field in asdict(value).items() if key not in ("colours", "jitter", "start")}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "asdict", older)
+        trained(tmp_path / "run", replace(TINY, epochs=1), easy)
+    trained(tmp_path / "run", replace(TINY, epochs=2), easy, resume=True)
+    with pytest.raises(ValueError, match="colours"):
+        trained(tmp_path / "run", replace(TINY, colours="grey"), easy, resume=True)
