@@ -1,0 +1,125 @@
+"""What is kept of one training: first-layer kernels, their colour over time, and how good the network became."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from alexnet_core.config import named_config
+from alexnet_core.files import written_beside
+from alexnet_core.train import TrainConfig, read_state
+from analysis.experiments.matrix import RESULTS, Cell
+from analysis.kernels import chroma_energy, measure_kernels
+
+LEAST_TOP1 = 0.20  # a network counts from here, or from three times chance
+LEAST_LIVE = 60  # live kernels that it needs besides
+ARRAYS = ("kernels", "steps", "chroma", "learned_chroma")
+
+
+class Result(NamedTuple):
+    """What is kept of one training, small enough to stay with the code (about 85 kB)."""
+
+    condition: str
+    seed: int
+    card: dict[str, Any]  # how it was trained, on what, and how good it became
+    kernels: NDArray[np.float16]  # (96, 3, 11, 11), raw RGB, as trained
+    steps: NDArray[np.int64]  # at which the following was measured, log-spaced
+    chroma: NDArray[np.float32]  # (steps, 96) chroma energy as trained
+    learned_chroma: NDArray[np.float32]  # (steps, 96) without what is left of the start; NaN at step 0
+
+    @property
+    def top1(self) -> float:
+        """Share of the held-out training images that the finished network got right."""
+        return 1 - float(self.card["curve"][-1]["held_out_error"])
+
+    @property
+    def towers(self) -> int:
+        """Towers of the network, 1, 2 or 4."""
+        return int(named_config(self.card["training"]["mode"], **self.card["training"]["network"]).towers)
+
+
+def collect(cell: Cell, home: Path | None = None) -> Result:
+    """The result of a finished run. Raises ``FileNotFoundError`` or ``ValueError`` where it is not finished."""
+    tensors, state = read_state(cell.folder(home))
+    progress, curve = state["progress"], state["progress"]["curve"]
+    if not same_training(state["config"], cell.config) or len(curve) < cell.config.epochs:
+        raise ValueError(f"{cell.folder(home)} is not the finished training of {cell.name}.")
+    snapshots = tensors["snapshots"].numpy()
+    decays = np.array(progress["snapshot_decays"], np.float32)[:, None, None, None, None]
+    learned = snapshots.astype(np.float32) - decays * snapshots[:1].astype(np.float32)
+    return Result(
+        condition=cell.condition.name,
+        seed=cell.seed,
+        card={
+            "training": state["config"],
+            "data_hash": state["data_hash"],
+            "device": state["device"],
+            "torch": state["torch"],
+            "commit": state["commit"],
+            "seconds": round(progress["seconds"]),
+            "steps": progress["step"],
+            "curve": curve,
+            "noise_left": progress["conv1_decay"],
+            "classes": len(tensors["model.stages.fc8.weight"]),
+        },
+        kernels=snapshots[-1],
+        steps=np.array(progress["snapshot_steps"], np.int64),
+        chroma=_chroma(snapshots.astype(np.float32)),
+        learned_chroma=_chroma(learned),
+    )
+
+
+def save(file: Path, result: Result) -> None:
+    """Write a result, whole or not at all."""
+    arrays = {name: np.ascontiguousarray(getattr(result, name)) for name in ARRAYS}
+    card = {"condition": result.condition, "seed": result.seed, "card": result.card}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(file) as beside:
+        save_file(arrays, beside, metadata={"result": json.dumps(card)})
+
+
+def load(file: Path) -> Result:
+    """A result. Raises ``ValueError``, one sentence, if the file is missing or damaged."""
+    try:
+        with safe_open(file, "numpy") as opened:
+            arrays = {name: opened.get_tensor(name) for name in ARRAYS}
+            told = json.loads(opened.metadata()["result"])
+        return Result(**told, **arrays)
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{file} is missing or damaged ({error!r}); train it again.") from error
+
+
+def finished(cell: Cell, results: Path = RESULTS) -> Result | None:
+    """The kept result of a training, if there is one and it was trained in just this way."""
+    try:
+        result = load(cell.file(results))
+    except ValueError:
+        return None
+    return result if same_training(result.card["training"], cell.config) else None
+
+
+def same_training(recorded: dict[str, Any], config: TrainConfig) -> bool:
+    """Whether what a run recorded is this training; fields that it did not know yet had their defaults."""
+    known = asdict(TrainConfig(preset="", dataset="")) | recorded
+    wanted = json.loads(json.dumps(asdict(config)))
+    return all(known[key] == value for key, value in wanted.items() if key != "save_minutes")
+
+
+def counts(result: Result) -> str:
+    """Why a network does not count, one sentence; "" if it does: it must have learned something, and conv1 too."""
+    least = min(LEAST_TOP1, 3 / result.card["classes"])
+    if result.top1 < least:
+        return f"{result.top1:.1%} of the held-out images are right, at least {least:.0%} are needed."
+    live = int(measure_kernels(result.kernels.astype(np.float32)).live.sum())
+    return "" if live >= LEAST_LIVE else f"{live} of {len(result.kernels)} kernels are live, {LEAST_LIVE} are needed."
+
+
+def _chroma(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Chroma energy (steps, n) of kernels (steps, n, 3, k, k); NaN where a kernel is zero."""
+    flat = chroma_energy(kernels.reshape(-1, *kernels.shape[2:]))
+    return flat.reshape(kernels.shape[:2]).astype(np.float32)
