@@ -36,3 +36,8 @@ def checkpoints_dir(home: Path | None = None) -> Path:
 def workspaces_dir(home: Path | None = None) -> Path:
     """Folder of workspaces, one subfolder each: what was computed from a checkpoint and an image set."""
     return (home or data_home()) / "workspaces"
+
+
+def predictions_dir(home: Path | None = None) -> Path:
+    """Folder of evaluations, one subfolder per data set: what checkpoints predict for the images of a split."""
+    return (home or data_home()) / "predictions"

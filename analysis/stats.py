@@ -1,13 +1,15 @@
 """Small statistics with their intervals and nulls; randomness is always an argument."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, rankdata
+from scipy.stats import norm, rankdata
 
 Floats = NDArray[np.float64]
 
+_NORMAL_975 = float(norm.ppf(0.975))
 _CHUNK = 10_000  # permutations drawn at a time: bounds the memory
 
 
@@ -20,8 +22,11 @@ class Interval(NamedTuple):
 
 def wilson_interval(hits: int, n: int) -> Interval:
     """95 % interval of a share, `hits` of `n` (Wilson 1927). Raises ``ValueError`` unless 0 <= hits <= n, n >= 1."""
-    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    if not 0 <= hits <= n or n < 1:
+        raise ValueError(f"A share needs 0 <= hits <= n and n >= 1, got {hits} of {n}.")
+    share, squared = hits / n, _NORMAL_975**2 / n  # by hand: scipy's binomtest takes 0.3 ms, for a p-value nobody reads
+    middle, reach = share + squared / 2, math.sqrt(squared * (share * (1 - share) + squared / 4))
+    return Interval((middle - reach) / (1 + squared), (middle + reach) / (1 + squared))
 
 
 def bootstrap_difference(

@@ -11,7 +11,7 @@ everything from here:
     manifest_of(workspace)             -> Manifest|None  hashes, rates, and how good a linear head is
     read_progress(workspace)           -> Progress|None  of a build in any process, but for the fetching of images
     open_images(workspace)             -> ImageStore     the images themselves
-    open_predictions(workspace)        -> pyarrow.Table  see .predictions; about(table) gives the classes
+    open_predictions(workspace)        -> pyarrow.Table  see analysis.predictions; about(table) gives the classes
     open_features(workspace)           -> float16 (n, 4096), memory-mapped: relu7 of the central crop
     open_thumbnails(workspace)         -> Thumbnails     [i] is a JPEG
     open_index(workspace)              -> faiss index    squared Euclidean distance between features
@@ -20,6 +20,7 @@ everything from here:
 The readers raise ``WorkspaceError``, one sentence, for what is missing, stale or damaged.
 """
 
+from analysis.predictions import About, about
 from analysis.workspace.artefacts import (
     Artefact,
     Manifest,
@@ -35,7 +36,6 @@ from analysis.workspace.artefacts import (
 )
 from analysis.workspace.building import build_workspace, create_workspace, own_images, remove_workspace
 from analysis.workspace.head import Head
-from analysis.workspace.predictions import About, about
 from analysis.workspace.progress import Progress, read_progress
 from analysis.workspace.registry import (
     BUILT_IN,

@@ -16,8 +16,8 @@ from alexnet_core.checkpoint import read_card as card_of
 from alexnet_core.data import open_dataset
 from alexnet_core.files import sha256_of_file, sha256_of_values, write_json
 from alexnet_core.store import ImageStore
+from analysis.predictions import TOP, read_predictions
 from analysis.workspace.head import Head, HeldOut, load_head
-from analysis.workspace.predictions import TOP, read_predictions
 from analysis.workspace.progress import Progress, read_progress
 from analysis.workspace.registry import Workspace, WorkspaceError, checkpoint_place, find_workspace
 from analysis.workspace.shards import STAGE
@@ -33,7 +33,7 @@ FILES = {  # in the order in which they are built
     "predictions": "predictions.parquet",
     "index": "index.faiss",
 }
-VERSIONS = {"thumbnails": 1, "features": 1, "logits": 1, "head": 1, "predictions": 1, "index": 1}  # of the code
+VERSIONS = {"thumbnails": 1, "features": 1, "logits": 1, "head": 1, "predictions": 2, "index": 1}  # of the code
 VIEWS = 1  # central crop
 
 
@@ -219,7 +219,7 @@ def verify_workspace(name: str, *, home: Path | None = None) -> list[str]:
 
 
 def open_predictions(workspace: Workspace) -> pa.Table:
-    """One row per gallery image with the columns `analysis.workspace.predictions.COLUMNS`."""
+    """One row per gallery image with the columns `analysis.predictions.COLUMNS`."""
     file, inputs = _fresh(workspace, "predictions", check=True)
     with _as_workspace_error(workspace, file):
         return read_predictions(file, checkpoint_id=inputs.checkpoint_id, store_hash=inputs.store_hash)

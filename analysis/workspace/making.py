@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from alexnet_core.checkpoint import Checkpoint
 from alexnet_core.files import sha256_of_file, written_beside
 from alexnet_core.store import ImageStore
+from analysis.predictions import About, Rows, write_predictions
+from analysis.shards import Shard, shards_of
 from analysis.workspace.artefacts import FILES, VIEWS, Entry, Inputs, Manifest, manifest_of, state_of, write_manifest
 from analysis.workspace.head import HeldOut, load_head, log_softmax, save_head
-from analysis.workspace.predictions import About, Rows, write_predictions
 from analysis.workspace.progress import Reporter
 from analysis.workspace.registry import Workspace
-from analysis.workspace.shards import Part, Shard, ShardFolder, compute_shards, shards_of
+from analysis.workspace.shards import GalleryShards, compute_gallery
 from analysis.workspace.thumbnails import write_thumbnails
 
 SHARDS = "shards"  # folder of an unfinished build
@@ -46,14 +47,14 @@ class Build:
     inputs: Inputs
     todo: tuple[str, ...]  # artefacts that are not fresh, in order
     shards: tuple[Shard, ...]
-    parts: ShardFolder
+    parts: GalleryShards
 
     @classmethod
     def plan(cls, workspace: Workspace, store: ImageStore, checkpoint: Checkpoint, device: torch.device) -> "Build":
         """Find out what is to be done. Raises ``ValueError`` if that cannot be done."""
         inputs = Inputs.of(checkpoint.card, store, workspace)
         todo = tuple(name for name, found in state_of(workspace).artefacts.items() if found.status != "fresh")
-        parts: list[Part] = [part for part in ("thumbnails", "features") if part in todo]
+        parts = [part for part in todo if part in ("thumbnails", "features")]
         if "predictions" in todo and not inputs.head:
             parts.append("logits")
         build = cls(
@@ -63,8 +64,8 @@ class Build:
             device=device,
             inputs=inputs,
             todo=todo,
-            shards=tuple(shards_of(store, inputs.splits)),
-            parts=ShardFolder(workspace.folder / SHARDS, {part: inputs.key(part) for part in parts}),
+            shards=tuple(shards_of({split: store.splits[split].count for split in inputs.splits})),
+            parts=GalleryShards(workspace.folder / SHARDS, {part: inputs.key(part) for part in parts}),
         )
         build.check()
         return build
@@ -103,12 +104,12 @@ class Build:
     def look(self, reporter: Reporter) -> float | None:
         """The pass over the images; returns images/s, or ``None`` if nothing was left to do."""
         self.forget_other_shards()
-        todo = sum(shard.stop - shard.start for shard in self.shards if self.parts.missing(shard))
+        todo = self.parts.todo(self.shards)
         if not todo:
             return None
         began = time.monotonic()
         with reporter.step("Looking at the images", self.count, done=self.count - todo, counted=True) as advance:
-            compute_shards(self.parts, self.shards, self.store, self.checkpoint, device=self.device, advance=advance)
+            compute_gallery(self.parts, self.shards, self.store, self.checkpoint, device=self.device, advance=advance)
         return round(todo / (time.monotonic() - began), 1)
 
     def forget_other_shards(self) -> None:
@@ -197,8 +198,11 @@ class Build:
             classes=tuple(self.store.classes),
             class_names=tuple(self.store.class_names),
             judge="head" if self.inputs.head else "fc8",
+            views=VIEWS,
+            off="",
+            firsts={split: self.rows_of(split).start for split in self.inputs.splits},
         )
-        write_predictions(file, self.rows(), about)
+        write_predictions(file, self.rows, about)
 
     def rows(self) -> Iterator[Rows]:
         """Predictions shard by shard."""
@@ -209,8 +213,8 @@ class Build:
             images, span = splits[shard.split], slice(shard.start, shard.stop)
             labels = images.labels[span]
             logs = log_softmax(self.parts.array("logits", shard)) if judged is None else judged[first:][: len(labels)]
-            yield Rows(first, shard.split, images.paths[span], labels, logs, VIEWS)
-            first += len(labels)
+            ids = np.arange(first, first := first + len(labels))
+            yield Rows(ids, shard.split, images.paths[span], labels, logs, VIEWS)
 
     def index(self, file: Path) -> None:
         """An index that compares a query with every row. It keeps them in float16, as the features are: nothing is

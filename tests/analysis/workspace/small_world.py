@@ -14,7 +14,7 @@ from alexnet_core.model import build_model
 from alexnet_core.paths import checkpoints_dir, datasets_dir
 from alexnet_core.preprocess import Preprocess
 from alexnet_core.store import ImageStore
-from analysis.workspace import shards
+from analysis import shards
 
 SMALL = {  # what is changed for as long as a test runs
     (geometry, "FC_UNITS"): 64,

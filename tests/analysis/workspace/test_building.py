@@ -43,7 +43,7 @@ def test_two_builds_give_the_same_bytes(built: Workspace) -> None:
 
 
 def test_what_is_fresh_is_not_touched(built: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "compute_shards", None)
+    monkeypatch.setattr(making, "compute_gallery", None)
     before = {file: file.stat().st_mtime_ns for file in built.folder.iterdir()}
     build_workspace("mine")
     assert {file: file.stat().st_mtime_ns for file in built.folder.iterdir()} == before
@@ -55,19 +55,22 @@ def test_an_interrupted_pass_goes_on_at_the_next_shard(
     create_workspace("other", checkpoint="tiny", dataset="set")
     compute, seen = shards._compute, []
 
-    def dies_in_the_third_shard(batch, parts, *rest):  # type: ignore[no-untyped-def]
+    def dies_in_the_third_shard(batch, parts, **rest):  # type: ignore[no-untyped-def]
         seen.append(len(batch.images))
         if sum(seen) > 18:
             raise KeyboardInterrupt
-        return compute(batch, parts, *rest)
+        return compute(batch, parts, **rest)
 
     monkeypatch.setattr(shards, "_compute", dies_in_the_third_shard)
     with pytest.raises(KeyboardInterrupt):
         build_workspace("other")
     told: list[Progress] = []
-    monkeypatch.setattr(
-        shards, "_compute", lambda batch, *rest: (seen.append(len(batch.images)), compute(batch, *rest))[1]
-    )
+
+    def counts(batch, parts, **rest):  # type: ignore[no-untyped-def]
+        seen.append(len(batch.images))
+        return compute(batch, parts, **rest)
+
+    monkeypatch.setattr(shards, "_compute", counts)
     seen.clear()
     build_workspace("other", report=told.append)
     assert sum(seen) == 34 - 16  # two whole shards of 8 were kept

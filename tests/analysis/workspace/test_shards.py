@@ -11,11 +11,12 @@ from PIL import Image
 from alexnet_core.checkpoint import Checkpoint, load_checkpoint
 from alexnet_core.data import open_dataset
 from alexnet_core.store import ImageStore
+from analysis.shards import Shard, shards_of
 from analysis.workspace import shards as module
-from analysis.workspace.shards import Part, ShardFolder, compute_shards, shards_of
+from analysis.workspace.shards import GalleryShards, compute_gallery
 
 CPU = torch.device("cpu")
-KEYS: dict[Part, str] = {"features": "f" * 64, "logits": "l" * 64, "thumbnails": "t" * 64}
+KEYS: dict[str, str] = {"features": "f" * 64, "logits": "l" * 64, "thumbnails": "t" * 64}
 
 
 @pytest.fixture
@@ -28,23 +29,15 @@ def checkpoint(home: Path) -> Checkpoint:
     return load_checkpoint("tiny")
 
 
-def test_shards_cover_every_image_once_and_none_has_two_splits(store: ImageStore) -> None:
-    found = shards_of(store, ("val", "train"))
-    assert [tuple(shard) for shard in found] == [
-        (0, "val", 0, 8),
-        (1, "val", 8, 13),
-        (2, "train", 0, 8),
-        (3, "train", 8, 16),
-        (4, "train", 16, 21),
-    ]
-    assert found[1].batches == [(8, 11), (11, 13)]
+def shards_in(store: ImageStore, split: str) -> list[Shard]:
+    return shards_of({split: store.splits[split].count})
 
 
 def test_all_parts_equal_those_of_one_image_at_a_time(
     store: ImageStore, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    folder, shards, counted = ShardFolder(tmp_path / "s", KEYS), shards_of(store, ("val",)), []
-    compute_shards(folder, shards, store, checkpoint, device=CPU, advance=counted.append)
+    folder, shards, counted = GalleryShards(tmp_path / "s", KEYS), shards_in(store, "val"), []
+    compute_gallery(folder, shards, store, checkpoint, device=CPU, advance=counted.append)
     assert sum(counted) == 13
     features = np.concatenate([folder.array("features", shard) for shard in shards])
     logits = np.concatenate([folder.array("logits", shard) for shard in shards])
@@ -63,21 +56,21 @@ def test_all_parts_equal_those_of_one_image_at_a_time(
 def test_only_missing_parts_are_computed_again(
     store: ImageStore, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, shards = ShardFolder(tmp_path / "s", KEYS), shards_of(store, ("train",))
-    compute_shards(folder, shards, store, checkpoint, device=CPU, advance=lambda _: None)
+    folder, shards = GalleryShards(tmp_path / "s", KEYS), shards_in(store, "train")
+    compute_gallery(folder, shards, store, checkpoint, device=CPU, advance=lambda _: None)
     kept = {file: file.read_bytes() for file in (tmp_path / "s").rglob("*.*")}
     lost = [folder.file("logits", shards[1]), folder.file("thumbnails", shards[2])]
     for file in lost:
         file.unlink()
-    computed: list[tuple[int, list[Part]]] = []
+    computed: list[tuple[int, list[str]]] = []
     compute = module._compute
 
-    def spied(batch, parts, *rest):  # type: ignore[no-untyped-def]
+    def spied(batch, parts, **rest):  # type: ignore[no-untyped-def]
         computed.append((len(batch.images), parts))
-        return compute(batch, parts, *rest)
+        return compute(batch, parts, **rest)
 
     monkeypatch.setattr(module, "_compute", spied)
-    compute_shards(folder, shards, store, checkpoint, device=CPU, advance=lambda _: None)
+    compute_gallery(folder, shards, store, checkpoint, device=CPU, advance=lambda _: None)
     assert computed == [(3, ["logits"]), (3, ["logits"]), (2, ["logits"]), (3, ["thumbnails"]), (2, ["thumbnails"])]
     assert {file: file.read_bytes() for file in (tmp_path / "s").rglob("*.*")} == kept
 
@@ -91,6 +84,6 @@ def test_an_error_while_images_are_loaded_reaches_the_caller(checkpoint: Checkpo
     split = store.split("val")._replace(images=Torn())  # type: ignore[arg-type]
     broken = type("Broken", (), {"split": lambda self, name: split, "splits": store.splits})()
     with pytest.raises(OSError, match="torn"):
-        compute_shards(
-            ShardFolder(tmp_path, KEYS), shards_of(store, ("val",)), broken, checkpoint, device=CPU, advance=print
+        compute_gallery(
+            GalleryShards(tmp_path, KEYS), shards_in(store, "val"), broken, checkpoint, device=CPU, advance=print
         )

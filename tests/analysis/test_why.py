@@ -1,0 +1,99 @@
+"""Why an image was taken for another class: head, towers and neighbours against brute force."""
+
+import faiss
+import numpy as np
+import pytest
+import torch
+
+from alexnet_core import geometry
+from alexnet_core.model import AlexNet, build_model
+from analysis.attribution import grad_cam
+from analysis.why import nearest, tower_contributions, with_head
+from analysis.workspace.head import Head
+
+
+@pytest.fixture(autouse=True)
+def _few_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geometry, "FC_UNITS", 64)
+    monkeypatch.setattr(geometry, "CONV_CHANNELS", (16, 32, 48, 48, 32))
+
+
+def network(mode: str = "chm145", **changes: int) -> AlexNet:
+    model = build_model(mode, 10, input_size=63, generator=torch.Generator().manual_seed(0), **changes)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight *= 8 if name.endswith("weight") else 1
+    return model.eval().requires_grad_(False)
+
+
+def image() -> torch.Tensor:
+    return torch.randn(1, 3, 63, 63, generator=torch.Generator().manual_seed(1)) * 60
+
+
+def a_head() -> Head:
+    rng = np.random.default_rng(2)
+    return Head(rng.normal(size=(3, 64)).astype(np.float32), rng.normal(size=3).astype(np.float32))
+
+
+@pytest.mark.parametrize("mode", ["chm145", "caffenet"])
+def test_a_network_with_a_head_says_what_the_head_says_of_fc7(mode: str) -> None:
+    model, head = network(mode), a_head()
+    _, taps = model.run(image(), taps=["relu7"])
+    expected = head.log_probabilities(taps["relu7"].numpy())
+    found = with_head(model, head)(image()).log_softmax(1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_head_leaves_the_network_as_it_was_and_shares_its_weights() -> None:
+    model = network()
+    before = model(image())
+    judge = with_head(model, a_head())
+    assert judge.config.num_classes == 3
+    assert judge.stages["fc6"] is model.stages["fc6"]
+    assert not any(weight.requires_grad for weight in judge.parameters())
+    assert torch.equal(model(image()), before)
+    assert grad_cam(judge, image(), 2).shape == grad_cam(model, image(), 2).shape
+
+
+def test_the_towers_contributions_are_those_of_units_set_to_zero_by_hand() -> None:
+    model = network()
+    expected = [model(image()).softmax(1)]
+    for tower in range(2):
+        x, after = image(), None
+        for stage in ("relu1", "relu2"):
+            x, _ = model.run(x, after=after, until=stage)
+            x, after = x.clone(), stage
+            x[:, list(model.units(stage, tower))] = 0
+        expected.append(model.run(x, after=after)[0].softmax(1))
+    found = tower_contributions(model, image())
+    np.testing.assert_allclose(found, torch.cat(expected).numpy(), atol=1e-6)
+    assert np.abs(found[1:] - found[0]).max() > 1e-3
+
+
+def test_a_network_of_one_tower_has_no_tower_to_lose() -> None:
+    assert tower_contributions(network(towers=1), image()).shape == (1, 10)
+
+
+def vectors() -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(200, 16)).astype(np.float16)
+
+
+def an_index() -> faiss.Index:
+    index = faiss.IndexScalarQuantizer(16, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
+    index.add(vectors().astype(np.float32))
+    return index
+
+
+@pytest.mark.parametrize(("rows", "row"), [(range(0, 200), 30), (range(50, 150), 60), (range(50, 150), 180)])
+def test_neighbours_are_the_nearest_among_the_rows_without_the_image_itself(rows: range, row: int) -> None:
+    points = vectors().astype(np.float64)
+    distances = np.sqrt(((points - points[row]) ** 2).sum(1))
+    expected = sorted(set(rows) - {row}, key=lambda other: distances[other])[:6]
+    found = nearest(an_index(), vectors()[row], rows, without=[row])
+    assert [each.row for each in found] == expected
+    np.testing.assert_allclose([each.distance for each in found], distances[expected], rtol=1e-5)
+
+
+def test_where_there_are_few_rows_there_are_few_neighbours() -> None:
+    found = nearest(an_index(), vectors()[11], range(10, 14), without=[11])
+    assert {each.row for each in found} == {10, 12, 13}
