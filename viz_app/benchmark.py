@@ -86,6 +86,20 @@ class Visitor(SessionClient):
         self._state(chart).string_value = json.dumps({"selection": selection})
         return await self._run(self.widgets[chart][1])
 
+    async def enter(self, field: str, text: str) -> float:
+        """Type into a text field."""
+        self._state(field).string_value = text
+        return await self._run(self.widgets[field][1])
+
+    async def press(self, button: str) -> float:
+        """Press a button."""
+        state = self._state(button)
+        state.trigger_value = True
+        try:
+            return await self._run(self.widgets[button][1])
+        finally:
+            self.states.pop(state.id, None)
+
     async def upload(self, data: bytes, name: str) -> float:
         """Hand over one file in the place of those before; the time starts when it has arrived."""
         file = UploadedFileRec(uuid4().hex, name, "image/jpeg", data)
@@ -159,6 +173,7 @@ async def measure(repeats: int, rng: np.random.Generator) -> list[Row]:
         visits = [(await guest.open("kernels"), await guest.open("")) for _ in range(repeats + 1)]
         await guest.open("kernels")
         kernels = [await guest.click("board", number % 48) for number in range(repeats + 1)]
+        errors = await measure_errors(guest, repeats)
     opening_kernels, opening_inspect = zip(*visits, strict=True)
     return [
         Row("upload a 12-megapixel JPEG: to top-5 and all maps", uploads[1:], 400),
@@ -166,6 +181,25 @@ async def measure(repeats: int, rng: np.random.Generator) -> list[Row]:
         Row("click on a kernel (Kernels)", kernels[1:], 150),
         Row("open Inspect with that photo", list(opening_inspect[1:]), 1000),
         Row("open Kernels", list(opening_kernels[1:]), 1000),
+        *errors,
+    ]
+
+
+async def measure_errors(guest: Visitor, repeats: int) -> list[Row]:
+    """The events of the Errors page; none where the workspace has no predictions."""
+    opening = [(await guest.open("errors"), await guest.open("kernels"))[0] for _ in range(repeats + 1)]
+    await guest.open("errors")
+    if "thumbnails" not in guest.widgets:
+        return []
+    filtering = [await guest.enter("find", chr(ord("a") + number % 26)) for number in range(repeats + 1)]
+    await guest.enter("find", "")
+    turning = [await guest.press("page_1") for _ in range(repeats + 1)]
+    images = [await guest.press("image_1") for _ in range(repeats + 1)]
+    return [
+        Row("open Errors", opening[1:], 1000),
+        Row("type into a filter (Errors)", filtering[1:], 300),
+        Row("turn the page (Errors)", turning[1:], 300),
+        Row("open the next image and its card (Errors)", images[1:], 500),
     ]
 
 

@@ -272,25 +272,28 @@ def release(files: Sequence[UploadedFile]) -> None:
 
 def csv_button(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, key: str) -> None:
     """Hand the numbers over; nothing is computed before the click."""
-    st.download_button(
-        label,
-        lambda: (table if isinstance(table, pd.DataFrame) else table()).to_csv(index=False).encode(),
-        f"{_file_stem(name)}.csv",
-        "text/csv",
-        key=key,
-        type="tertiary",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+
+    def csv() -> bytes:
+        rows = table if isinstance(table, pd.DataFrame) else table()
+        text: str = rows.to_csv(index=False)
+        return text.encode()
+
+    file_button(label, csv, f"{name}.csv", "text/csv", key)
 
 
 def png_button(label: str, picture: bytes | Callable[[], bytes], name: str, key: str) -> None:
     """Hand a picture over; nothing is drawn before the click."""
+    file_button(label, lambda: picture if isinstance(picture, bytes) else picture(), f"{name}.png", "image/png", key)
+
+
+def file_button(label: str, make: Callable[[], bytes], name: str, mime: str, key: str) -> None:
+    """Hand a file over; it is made at the click."""
+    stem, dot, ending = name.rpartition(".")
     st.download_button(
         label,
-        lambda: picture if isinstance(picture, bytes) else picture(),
-        f"{_file_stem(name)}.png",
-        "image/png",
+        make,
+        f"{_file_stem(stem)}{dot}{ending}",
+        mime,
         key=key,
         type="tertiary",
         icon=":material/download:",

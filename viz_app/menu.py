@@ -16,5 +16,6 @@ PAGES = (
     Row("views/image.py", "Inspect", ":material/image_search:", ""),
     Row("views/kernels.py", "Kernels", ":material/grid_view:", "kernels"),
     Row("views/towers.py", "Towers", ":material/cell_tower:", "towers"),
+    Row("views/errors.py", "Errors", ":material/error:", "errors"),
     Row("views/workspaces.py", "Workspaces", ":material/folder_open:", "workspaces"),
 )

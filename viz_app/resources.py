@@ -4,20 +4,32 @@ Keys are names, checkpoint ids and content hashes, never pixels or tensors: Stre
 """
 
 import gc
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import streamlit as st
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from alexnet_core import Checkpoint, list_checkpoints, load_checkpoint
+from alexnet_core.colour import recoloured
 from alexnet_core.paths import datasets_dir
 from alexnet_core.predict import probabilities
 from alexnet_core.store import ImageStore
 from analysis.activations import Activations, Maps, read_activations
 from analysis.attribution import LAST_MAPS, class_evidence
+from analysis.errors.calibration import Calibration, RiskCoverage, calibration, risk_coverage
+from analysis.errors.classes import ClassRow, class_rows
+from analysis.errors.comparison import Comparison, compare
+from analysis.errors.confusions import Counts, Pair, confused_pairs, confusion_counts, most_confused
+from analysis.errors.rates import Rates, rates
+from analysis.errors.selection import Selection, in_split, select
+from analysis.evaluate import Evaluation, open_evaluation
 from analysis.kernels import (
     KernelIndices,
     Snapshots,
@@ -28,21 +40,28 @@ from analysis.kernels import (
 )
 from analysis.lesion import STAGES, unit_means
 from analysis.towers import ChromaCourse, TowerResult, chroma_course, measure_indices, tower_labels
+from analysis.why import Neighbour, nearest, tower_contributions, with_head
 from analysis.workspace import (
     Head,
+    Thumbnails,
     Workspace,
     WorkspaceError,
     default_workspace,
     find_workspace,
     list_workspaces,
+    open_features,
     open_head,
     open_images,
+    open_index,
+    open_predictions,
+    open_thumbnails,
 )
+from analysis.workspace.artefacts import FILES
 from viz_app.figures.image import Board, Scale, lay_out
 from viz_app.folders import Folder, look_through
 from viz_app.samples import Gallery, gallery
 from viz_app.switches import Stock, Switches, donor_of, guesses_with_and_without
-from viz_app.uploads import Photo, Picture, jpeg, read_picture, recoloured
+from viz_app.uploads import Photo, Picture, jpeg, read_picture
 
 CHECKPOINT_ONLY = " (checkpoint only)"  # after the name of a checkpoint that no workspace uses
 
@@ -244,3 +263,182 @@ def guesses_under(
         means=mean_responses(checkpoint_id, stock_key, _checkpoint, _stock) if switches.mode == "mean" else None,
         donor=image(donor_of(row, _stock.size)) if switches.mode == "resample" else None,
     )
+
+
+def predictions_file(workspace: Workspace) -> Path:
+    """Where the predictions of a workspace are, or will be."""
+    return workspace.folder / FILES["predictions"]
+
+
+def workspace_predictions(workspace: Workspace, checkpoint_id: str) -> pa.Table:
+    """The predictions of a workspace, read-only. Raises ``WorkspaceError``, one sentence, which is not kept."""
+    return _predictions(checkpoint_id, *_stamp(predictions_file(workspace)), workspace)
+
+
+@st.cache_resource(show_spinner="Reading the predictions ...", max_entries=4)
+def _predictions(checkpoint_id: str, file: str, written: int, _workspace: Workspace) -> pa.Table:
+    return open_predictions(_workspace)
+
+
+def evaluated_predictions(evaluation: Evaluation) -> pa.Table:
+    """The predictions of an evaluation, read-only. Raises ``ValueError``, one sentence, which is not kept."""
+    return _evaluated(*_stamp(evaluation.file), evaluation)
+
+
+@st.cache_resource(show_spinner="Reading the predictions ...", max_entries=4)
+def _evaluated(file: str, written: int, _evaluation: Evaluation) -> pa.Table:
+    return open_evaluation(_evaluation)
+
+
+def workspace_thumbnails(workspace: Workspace) -> Thumbnails | None:
+    """Small JPEGs of a workspace's images, ``None`` if they are not built."""
+    try:
+        return _thumbnails(*_stamp(workspace.folder / FILES["thumbnails"]), workspace)
+    except WorkspaceError:  # is not kept: they may come
+        return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _thumbnails(file: str, written: int, _workspace: Workspace) -> Thumbnails:
+    return open_thumbnails(_workspace)
+
+
+def _stamp(file: Path) -> tuple[str, int]:
+    """For caches: a file and when it was written."""
+    return str(file), file.stat().st_mtime_ns if file.exists() else 0
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def class_rates(table_key: str, split: str, _table: pa.Table, _names: list[str]) -> list[ClassRow]:
+    """Top-1 and top-5 of every class, with its most frequent wrong guess."""
+    return class_rows(in_split(_table, split), _names)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def pairs_of(table_key: str, split: str, _table: pa.Table) -> list[Pair]:
+    """The pairs of classes that are confused most."""
+    return confused_pairs(in_split(_table, split), limit=100)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def confused_classes(table_key: str, split: str, size: int, _table: pa.Table) -> tuple[int, ...]:
+    """Labels of the classes that are confused most, in the order of the data set."""
+    return tuple(sorted(most_confused(in_split(_table, split), size)))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def confusions_among(table_key: str, split: str, labels: tuple[int, ...], _table: pa.Table) -> Counts:
+    """Images by true class and best guess, shape (k, k + 1); the last column is all other classes."""
+    return confusion_counts(in_split(_table, split), labels)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def calibration_of(table_key: str, split: str, _table: pa.Table) -> Calibration:
+    """The reliability diagram; its intervals have a fixed seed so that every visit reads the same numbers."""
+    return calibration(in_split(_table, split), rng=np.random.default_rng(0))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def risk_coverage_of(table_key: str, split: str, _table: pa.Table) -> RiskCoverage:
+    """The risk-coverage curve."""
+    return risk_coverage(in_split(_table, split))
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def answered_above(table_key: str, split: str, threshold: float, _table: pa.Table) -> tuple[Rates | None, int]:
+    """Rates among the images with at least that confidence (``None`` if there are none), and the number of all."""
+    table = in_split(_table, split)
+    sure = table.filter(pc.greater_equal(table["confidence"], pa.scalar(threshold, pa.float32())))
+    return (rates(sure) if len(sure) else None), len(table)
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def comparison_of(
+    first_key: str, second_key: str, split: str, k: int, _first: pa.Table, _second: pa.Table
+) -> Comparison:
+    """What the second table gets right that the first does not, and the other way round; positions in the first.
+
+    Raises ``ValueError``, one sentence, where there is nothing to compare.
+    """
+    found = compare(in_split(_first, split), _second, k)
+    rows = np.flatnonzero(pc.equal(_first["split"], split)) if split else np.arange(len(_first))
+    return found._replace(
+        both_right=rows[found.both_right],
+        fixed=rows[found.fixed],
+        broken=rows[found.broken],
+        both_wrong=rows[found.both_wrong],
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=12)
+def selected(table_key: str, selection: Selection, _table: pa.Table, _names: Sequence[str]) -> NDArray[np.int64]:
+    """Positions of the images of a selection, in order; read-only."""
+    positions = select(_table, selection, _names)
+    positions.flags.writeable = False
+    return positions
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def rates_of(table_key: str, selection: Selection, _table: pa.Table, _names: Sequence[str]) -> Rates:
+    """How often the network is wrong among the images of a selection."""
+    return rates(_table.select(["rank"]).take(selected(table_key, selection, _table, _names)))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def figure4_svg(table_key: str, positions: tuple[int, ...], _draw: Callable[[], bytes]) -> str:
+    """The paper's Figure 4 (left) of these images, to be shown on a page."""
+    return _draw().decode()
+
+
+def judge_of(checkpoint: Checkpoint, workspace: Workspace, judge: str) -> Checkpoint:
+    """The network that gives the probabilities: with the workspace's linear head where that is the judge.
+
+    Raises ``WorkspaceError`` if the head is not as it was built.
+    """
+    return (
+        _with_head(checkpoint.id, *_stamp(workspace.folder / FILES["head"]), checkpoint, workspace)
+        if judge == "head"
+        else checkpoint
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _with_head(
+    checkpoint_id: str, file: str, written: int, _checkpoint: Checkpoint, _workspace: Workspace
+) -> Checkpoint:
+    head = open_head(_workspace)
+    if head is None:
+        return _checkpoint
+    store = open_images(_workspace)
+    classes = [{"id": id_, "name": name} for id_, name in zip(store.classes, store.class_names, strict=True)]
+    card = _checkpoint.card | {"id": f"{checkpoint_id} {file} {written}", "classes": classes}
+    return _checkpoint._replace(model=with_head(_checkpoint.model, head), card=card)
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def gallery_photo(gallery_key: str, row: int, _gallery: Gallery) -> Photo:
+    """An image of a workspace as a photo."""
+    return _gallery.photo(row)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def contributions_of(checkpoint_id: str, sha256: str, _checkpoint: Checkpoint, _photo: Photo) -> NDArray[np.float32]:
+    """Class probabilities of a photo, intact and without each tower, shape (1 + towers, num_classes)."""
+    preprocess = _checkpoint.preprocess
+    stored = picture_of(sha256, preprocess.source_size, _photo).stored
+    return tower_contributions(_checkpoint.model, preprocess.centre(stored))
+
+
+@st.cache_data(show_spinner="Comparing it with all images ...", max_entries=512)
+def neighbours_of(gallery_key: str, row: int, rows: tuple[int, int], _workspace: Workspace) -> list[Neighbour]:
+    """The six other images among `rows` (first, last + 1) of a workspace's gallery that are most alike in fc7.
+
+    Raises ``WorkspaceError``, one sentence, if the index is not there.
+    """
+    index, features = _index(*_stamp(_workspace.folder / FILES["index"]), _workspace)
+    return nearest(index, features[row], range(*rows), without=(row,))
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _index(file: str, written: int, _workspace: Workspace) -> tuple[Any, NDArray[np.float16]]:
+    return open_index(_workspace), open_features(_workspace)

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from alexnet_core.colour import rotate_hue, to_grey
 from alexnet_core.images import decode_image, short_side_resize
 from alexnet_core.preprocess import Preprocess
 from analysis.activations import Frame, input_frame
@@ -63,19 +62,6 @@ def read_picture(data: bytes, source_size: int) -> Picture:
 def frame_of(picture: Picture, preprocess: Preprocess) -> Frame:
     """Where on the shown picture the network's input lies."""
     return input_frame(preprocess, picture.width, picture.height)
-
-
-def recoloured(stored: Tensor, colours: str, degrees: int = 0) -> Tensor:
-    """Stored images (1, 3, s, s) uint8 as they are ("original"), in grey or with turned hues.
-
-    Raises ``ValueError`` for another word.
-    """
-    if colours == "original":
-        return stored
-    if colours not in ("grey", "rotated"):
-        raise ValueError(f"colours must be 'original', 'grey' or 'rotated', got {colours!r}.")
-    pixels = to_grey(stored.float()) if colours == "grey" else rotate_hue(stored.float(), degrees)
-    return pixels.round().clamp(0, 255).to(torch.uint8)
 
 
 def input_png(stored: Tensor, preprocess: Preprocess, *, enlarge: int = 3) -> bytes:

@@ -239,7 +239,7 @@ def test_a_manifest_is_told_in_a_sentence() -> None:
     text = captions.build_facts(manifest, datetime(2026, 11, 22, 4, 5).timestamp())
     assert text == (
         "Built on 22 November 2026 at 04:05; 83 images/s; linear head: 85.0% right on 20 images kept from it "
-        "(95 % interval 64.0% to 94.8%)."
+        "(95% interval 64.0% to 94.8%)."
     )
 
 
@@ -259,3 +259,9 @@ def test_folders_and_sizes_are_summed_up() -> None:
 
 def test_a_network_without_measured_accuracy_is_named() -> None:
     assert captions.checkpoint_line({"name": "my_net"}) == "**my\\_net**"
+
+
+def test_an_accuracy_is_told_with_the_views_it_was_measured_from() -> None:
+    metrics = {"views": 10, "as_stored": {"top1": 0.7542, "top5": 0.972, "n": 5000}}
+    line = captions.checkpoint_line({"name": "mine", "metrics": metrics})
+    assert line == "**mine**: top-1 75.4%, top-5 97.2% right on 5,000 validation images, from ten views of each."

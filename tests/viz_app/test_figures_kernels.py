@@ -212,7 +212,7 @@ def test_the_tiles_of_a_page_are_the_weights_in_diverging_colours():
     ("towers", "shape", "inputs", "words"),
     [
         (2, (256, 48, 5, 5), 96, "belongs to tower A and reads only the 48 channels of its own tower"),
-        (2, (384, 256, 3, 3), 256, "reads 256 channels of all towers; of its squared weights lie 50 % on tower A"),
+        (2, (384, 256, 3, 3), 256, "reads 256 channels of all towers; of its squared weights lie 50% on tower A"),
         (1, (256, 96, 5, 5), 96, "reads all 96 channels of the layer below"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from alexnet_core.images import ImageError, short_side_resize
 from alexnet_core.preprocess import Preprocess
-from viz_app.uploads import SHOWN_LENGTH, SHOWN_SIDE, frame_of, input_png, photo, read_picture, recoloured
+from viz_app.uploads import SHOWN_LENGTH, SHOWN_SIDE, frame_of, input_png, photo, read_picture
 
 
 def scene(width: int = 480, height: int = 360) -> Image.Image:
@@ -141,22 +141,3 @@ def test_the_frame_on_a_wide_photo_is_centred(preprocess: Preprocess) -> None:
     outline = frame_of(read_picture(encoded(scene()), 64), preprocess).outline
     assert outline.left == pytest.approx(60 + 8 * 360 / 144)
     assert outline.bottom == pytest.approx((8 + 127) * 360 / 144)
-
-
-def test_grey_and_turned_hues_keep_the_brightness() -> None:
-    stored = read_picture(encoded(scene()), 64).stored
-    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-    luma = (stored.float() * weights).sum(1)
-    assert recoloured(stored, "original") is stored
-    grey, turned = recoloured(stored, "grey"), recoloured(stored, "rotated", 120)
-    assert torch.equal(grey[:, 0], grey[:, 1])
-    assert torch.equal(grey[:, 1], grey[:, 2])
-    for changed in (grey, turned):
-        assert changed.dtype == torch.uint8
-        torch.testing.assert_close((changed.float() * weights).sum(1), luma, rtol=0, atol=0.6)
-    assert (turned != stored).any()
-
-
-def test_an_unknown_colouring_is_refused() -> None:
-    with pytest.raises(ValueError, match="'sepia'"):
-        recoloured(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "sepia")

@@ -320,7 +320,9 @@ def checkpoint_line(card: Mapping[str, Any]) -> str:
     name = f"**{escaped(str(card['name']))}**"
     if not metrics:
         return name
-    return f"{name}: top-1 {metrics['top1']:.1%}, top-5 {metrics['top5']:.1%} on {metrics['n']:,} validation images."
+    views = {1: "the central crop", 10: "ten views"}[card["metrics"]["views"]]
+    rates = f"top-1 {metrics['top1']:.1%}, top-5 {metrics['top5']:.1%}"
+    return f"{name}: {rates} right on {metrics['n']:,} validation images, from {views} of each."
 
 
 def images_line(title: str, images: int | None, classes: int | None) -> str:
@@ -374,7 +376,7 @@ def build_facts(manifest: Manifest, built: float) -> str:
     if head := manifest.head:
         facts.append(
             f"linear head: {head.accuracy:.1%} right on {head.n:,} images kept from it "
-            f"(95 % interval {head.low:.1%} to {head.high:.1%})"
+            f"(95% interval {head.low:.1%} to {head.high:.1%})"
         )
     return "; ".join(facts) + "."
 

@@ -245,9 +245,11 @@ def unit_figure(
     return _map_on_photo(photo, responses, frame, field, "response", title, _outline(box) if box else [], marks)
 
 
-def evidence_figure(photo: Picture, evidence: Maps, frame: Frame, field: ReceptiveField, title: str) -> go.Figure:
-    """Grad-CAM (h, w) of one class over the photo."""
-    return _map_on_photo(photo, evidence, frame, field, "evidence (logits)", title, [], [])
+def evidence_figure(
+    photo: Picture, evidence: Maps, frame: Frame, field: ReceptiveField, title: str, *, scale: Scale | None = None
+) -> go.Figure:
+    """Grad-CAM (h, w) of one class over the photo; figures to be compared are given one scale."""
+    return _map_on_photo(photo, evidence, frame, field, "evidence (logits)", title, [], [], scale)
 
 
 def framed_jpeg(photo: bytes, frame: Frame) -> bytes:
@@ -409,9 +411,10 @@ def _map_on_photo(
     title: str,
     shapes: list[dict[str, Any]],
     annotations: list[dict[str, Any]],
+    scale: Scale | None = None,
 ) -> go.Figure:
     """A map over the photo in grey, each value where its unit's field is centred; small values are transparent."""
-    scale = full_scale(values)
+    scale = scale or full_scale(values)
     first, step = field.first_centre * frame.scale, field.step * frame.scale
     heat = {
         "type": "heatmap",
@@ -486,7 +489,7 @@ def _colour_scale(count: int, scale: Scale, per_map: bool) -> dict[str, Any]:
         "cmin": -high if scale.signed else 0.0,
         "cmax": high,
         "showscale": True,
-        "colorbar": _bar("share of its own largest" if per_map else "response (top 0.5 % cut off)"),
+        "colorbar": _bar("share of its own largest" if per_map else "response (top 0.5% cut off)"),
     }
 
 

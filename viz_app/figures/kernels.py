@@ -379,8 +379,8 @@ def facts(indices: KernelIndices, kernel: int) -> list[Fact]:
         Fact(
             "State",
             "live" if indices.live[kernel] else "noise",
-            "A kernel counts as live if its norm is at least 5 % of the median and its neighbouring weights agree "
-            "more than those of 99 % of random kernels. Only live kernels enter the statistics.",
+            "A kernel counts as live if its norm is at least 5% of the median and its neighbouring weights agree "
+            "more than those of 99% of random kernels. Only live kernels enter the statistics.",
         ),
     ]
 

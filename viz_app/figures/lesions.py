@@ -240,7 +240,7 @@ def intact_text(report: LesionReport) -> str:
     parts = ", ".join(f"{measure_name(name)} {share.value:.1%}" for name, share in accuracy.items())
     return (
         f"{report.images:,} images of {report.dataset} ({report.split}). Intact network: {parts}. Intervals: paired "
-        f"bootstrap over images, 95 %, {report.resamples:,} resamples. Means are over {report.reference}."
+        f"bootstrap over images, 95%, {report.resamples:,} resamples. Means are over {report.reference}."
     )
 
 
@@ -372,11 +372,11 @@ def drops_text(report: LesionReport) -> str:
         for scope in SCOPES
         for row in rows_of(report, scope)
     )
-    return f"Drops in accuracy in percentage points with 95 % intervals. {rows}."
+    return f"Drops in accuracy in percentage points with 95% intervals. {rows}."
 
 
 def drops_table(report: LesionReport) -> pd.DataFrame:
-    """Accuracies (%) and drops (points, 95 % interval) as text: a row per lesion, for reading."""
+    """Accuracies (%) and drops (points, 95% interval) as text: a row per lesion, for reading."""
     intact, *lesions = report.conditions
     start = {"off": "nothing", "layers": "", "how": "", "images": report.images}
     first = start | {f"{measure_name(name)} (%)": f"{100 * e.value:.1f}" for name, e in intact.accuracy.items()}
@@ -431,7 +431,7 @@ def interaction_text(row: Dissociation, factors: Sequence[str]) -> str:
 
 
 def interaction_table(report: LesionReport) -> pd.DataFrame:
-    """The comparison of the towers for every scope and mode, points with 95 % intervals."""
+    """The comparison of the towers for every scope and mode, points with 95% intervals."""
     first, second = report.factors
     difference = f"{second} − {first} drop"
     return pd.DataFrame(
@@ -570,7 +570,7 @@ def random_alt(report: LesionReport) -> str:
         low, middle, high = (100 * value for value in np.quantile(rank.controls, (0.025, 0.5, 0.975)))
         rows.append(
             f"{TOWER_MARKS[control.tower].name} off {100 * rank.observed:+.1f}; {control.n} random lesions like it "
-            f"{middle:+.1f}, 95 % of them {low:+.1f} to {high:+.1f}"
+            f"{middle:+.1f}, 95% of them {low:+.1f} to {high:+.1f}"
         )
     return f"{statistic_name(report)} in percentage points. {'. '.join(rows)}."
 

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from alexnet_core.colour import recoloured
 from alexnet_core.geometry import receptive_field
 from analysis.activations import (
     Activations,
@@ -29,7 +30,7 @@ from viz_app.resources import (
     workspace_gallery,
     workspace_head,
 )
-from viz_app.uploads import Photo, Picture, frame_of, input_png, recoloured
+from viz_app.uploads import Photo, Picture, frame_of, input_png
 
 CENTRE, TEN_VIEWS = "Central crop", "Ten views"
 ONE_SCALE, OWN_SCALES = "One for all maps of a stage", "Each map its own"
