@@ -108,7 +108,7 @@ def test_without_any_data_prism_is_chosen_and_the_sidebar_says_what_it_is() -> N
     assert app.selectbox(key="workspace").value == "prism"
     assert app.selectbox(key="workspace").options == ["prism", "tiny-imagenet", "lone (checkpoint only)"]
     text = "\n".join(element.value for element in app.sidebar.caption)
-    assert "top-1 78.1%, top-5 96.8% on 5,000 validation images" in text
+    assert "top-1 78.1%, top-5 96.8% right on 5,000 validation images, from ten views of each." in text
     assert "5,000 images of 100 classes" in text
     assert any("complete" in element.value for element in app.sidebar.markdown)
 
