@@ -190,7 +190,7 @@ def test_colour_scales_are_spelled_out_because_the_browser_does_not_know_plotly_
 
 def test_titles_and_names_from_outside_are_not_read_as_markup(figures: dict[str, go.Figure]) -> None:
     assert "&lt;b>" in figures["evidence"].layout.title.text
-    assert "cat &lt;b>" in figures["guesses"].data[0].text[0]
+    assert "cat &lt;b>" in figures["guesses"].layout.annotations[0].text
 
 
 def test_the_board_has_a_point_for_every_unit_over_its_tile_and_frames_the_chosen_one() -> None:
@@ -250,7 +250,7 @@ def test_a_frame_is_drawn_on_the_photo(picture: Picture, frame: Frame) -> None:
 
 
 def test_bars_carry_their_numbers_and_towers_differ_by_more_than_colour(figures: dict[str, go.Figure]) -> None:
-    assert figures["guesses"].data[0].text[1] == "dog  <b>20.0%</b>"
+    assert figures["guesses"].layout.annotations[1].text == "<b>20.0%</b>  dog"
     tower_a, tower_b = figures["balance"].data
     assert list(tower_a.text) == ["A 25%", "A 50%", "silent"]
     assert list(tower_b.text) == ["B 75%", "B 50%", "silent"]

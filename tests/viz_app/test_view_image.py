@@ -211,9 +211,9 @@ def test_the_guesses_are_the_network_s_from_one_view_or_ten(checkpoint: Checkpoi
     app = opened(views=choice)
     stored = read_picture(sample(sample_names()[0]).data, 64).stored
     expected = probabilities(checkpoint.model, checkpoint.preprocess, stored, views=views)[0].numpy()
-    first = charts(app)[0]["data"][0]["text"][0]
-    assert first.startswith(CLASSES[int(expected.argmax())]["name"].split(",")[0])
-    assert f"{expected.max():.1%}" in first
+    first = charts(app)[0]["layout"]["annotations"][0]["text"]
+    assert first.startswith(f"<b>{expected.max():.1%}</b>")
+    assert CLASSES[int(expected.argmax())]["name"].split(",")[0] in first
 
 
 def test_another_stage_with_fewer_units_keeps_the_unit_in_range() -> None:

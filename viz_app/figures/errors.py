@@ -415,7 +415,7 @@ def calibration_figure(found: Calibration) -> go.Figure:
 
 def _bin_text(row: Bin) -> str:
     return (
-        f"confidence {100 * row.low:.0f} to {100 * row.high:.0f} %: {row.n:,} images<br>mean confidence "
+        f"confidence {100 * row.low:.0f} to {100 * row.high:.0f}%: {row.n:,} images<br>mean confidence "
         f"{row.confidence:.1%}<br>right {_rate(row.right)}"
     )
 
@@ -473,7 +473,7 @@ def risk_figure(found: RiskCoverage, answered: Rates | None, n: int) -> go.Figur
     )
     curve = _line(share, risk, "by confidence", "solid", mark.colour, 2.5) | {
         "hoverinfo": "all",
-        "hovertemplate": "answers %{x:.1f} %: %{y:.1f} % wrong<extra></extra>",
+        "hovertemplate": "answers %{x:.1f}%: %{y:.1f}% wrong<extra></extra>",
     }
     lines = [
         curve,
@@ -504,7 +504,7 @@ def _chosen(coverage: float, risk: float) -> dict[str, Any]:
         "name": "chosen threshold",
         "marker": {"symbol": "diamond", "size": 14, "color": ACCENT, "line": {"color": LINE, "width": 1.5}},
         "cliponaxis": False,
-        "hovertemplate": "chosen: answers %{x:.1f} %, %{y:.1f} % wrong<extra></extra>",
+        "hovertemplate": "chosen: answers %{x:.1f}%, %{y:.1f}% wrong<extra></extra>",
     }
 
 

@@ -264,25 +264,23 @@ def framed_jpeg(photo: bytes, frame: Frame) -> bytes:
 
 
 def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating], swatches: Sequence[str] = ()) -> go.Figure:
-    """Horizontal bars of the best guesses, best on top, each name and probability written on or beside its bar.
+    """Horizontal bars of the best guesses, best on top, probability and name written from the left across each.
 
+    Written so, they fit a narrow column whatever the bar's length: bars are pale, and the text has the page's colour.
     `swatches` are colours ("#1fa3a0") that the names speak of, shown before the bars.
     """
     bars = {
         "type": "bar",
         "x": probabilities.astype(np.float32),
         "orientation": "h",
-        "marker": {"color": TOWER_MARKS[0].colour},
-        "text": [f"{_plain(name)}  <b>{value:.1%}</b>" for name, value in zip(names, probabilities, strict=True)],
-        "textposition": "auto",
-        "insidetextanchor": "start",
-        "insidetextfont": {"color": "white"},
-        "constraintext": "none",
-        "textangle": 0,
-        "cliponaxis": False,
+        "marker": {"color": TOWER_MARKS[0].colour, "opacity": 0.45},
         "hoverinfo": "skip",
     }
     layout: dict[str, Any] = {
+        "annotations": [
+            {"text": f"<b>{value:.1%}</b>  {_plain(name)}", "x": 0, "y": row, "xanchor": "left", "showarrow": False}
+            for row, (name, value) in enumerate(zip(names, probabilities, strict=True))
+        ],
         "xaxis": _share_axis("probability") | {"dtick": 0.25},
         "yaxis": {"visible": False, "autorange": "reversed", "fixedrange": True},
     }

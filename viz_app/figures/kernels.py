@@ -436,7 +436,7 @@ def unit_text(layer: str, unit: int, tower: int, towers: int, found: UnitInputs)
     own, shares = TOWER_MARKS[tower].name, found.energy_by_tower()
     if set(shares) == {tower}:
         return f"Unit {unit} of {layer} belongs to {own} and reads only the {count} channels of its own tower."
-    parts = ", ".join(f"{100 * share:.0f} % on {TOWER_MARKS[owner].name}" for owner, share in shares.items())
+    parts = ", ".join(f"{100 * share:.0f}% on {TOWER_MARKS[owner].name}" for owner, share in shares.items())
     return (
         f"Unit {unit} of {layer} belongs to {own} and reads {count} channels of all towers; "
         f"of its squared weights lie {parts}."
