@@ -264,21 +264,23 @@ def framed_jpeg(photo: bytes, frame: Frame) -> bytes:
 
 
 def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating], swatches: Sequence[str] = ()) -> go.Figure:
-    """Horizontal bars of the best guesses, best on top, probability and name written from the left across each.
+    """Horizontal bars of the best guesses, best on top, each under its probability and name.
 
-    Written so, they fit a narrow column whatever the bar's length: bars are pale, and the text has the page's colour.
-    `swatches` are colours ("#1fa3a0") that the names speak of, shown before the bars.
+    Written above, not beside, a name fits a narrow column whatever the bar's length. `swatches` are colours
+    ("#1fa3a0") that the names speak of, shown before them.
     """
     bars = {
         "type": "bar",
         "x": probabilities.astype(np.float32),
         "orientation": "h",
-        "marker": {"color": TOWER_MARKS[0].colour, "opacity": 0.45},
+        "marker": {"color": TOWER_MARKS[0].colour},
+        "width": 0.3,
+        "offset": 0.15,
         "hoverinfo": "skip",
     }
     layout: dict[str, Any] = {
         "annotations": [
-            {"text": f"<b>{value:.1%}</b>  {_plain(name)}", "x": 0, "y": row, "xanchor": "left", "showarrow": False}
+            _note(f"<b>{value:.1%}</b>  {_plain(name)}", row)
             for row, (name, value) in enumerate(zip(names, probabilities, strict=True))
         ],
         "xaxis": _share_axis("probability") | {"dtick": 0.25},
@@ -287,7 +289,13 @@ def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating], swatch
     if any(swatches):
         layout |= {"shapes": [_swatch(row, colour) for row, colour in enumerate(swatches) if colour]}
         layout |= {"margin": {"l": 30, "r": 10, "t": 10, "b": 10}}
-    return plain_figure([bars], layout, height=210)
+    return plain_figure([bars], layout, height=230)
+
+
+def _note(text: str, row: int) -> dict[str, Any]:
+    """Words above the bar of this row."""
+    place = {"x": 0, "y": row - 0.15, "xanchor": "left", "xshift": -3, "yanchor": "middle"}
+    return {"text": text, "showarrow": False, "font": {"size": 13}, **place}
 
 
 def _swatch(row: int, colour: str) -> dict[str, Any]:
