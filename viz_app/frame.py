@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.errors.rates import Share
-from viz_app.figures.paper import percent
+from viz_app.figures.theme import percent
 
 Cell: TypeAlias = str | int | float | Share
 

@@ -48,9 +48,9 @@ def named(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def flat(table: pa.Table, names: Sequence[str], depth: int) -> pa.Table:
-    """The table with its first `depth` guesses in columns of their own in place of the lists."""
+    """The table with its first `depth` guesses in columns of their own in place of the lists; `rank` says its start."""
     readable = pa.array(names, pa.string())
-    kept = table.drop_columns(LISTS)
+    kept = table.drop_columns(LISTS).rename_columns({"rank": "rank_from_0"})  # people count from 1
     for place in range(depth):
         classes, probabilities = (pc.list_element(table[column], place) for column in LISTS)
         kept = kept.append_column(f"class_{place + 1}", classes)

@@ -16,6 +16,7 @@ from viz_app.errors import why
 from viz_app.errors.exports import export_buttons, report_button
 from viz_app.errors.grid import Item, thumbnail_grid
 from viz_app.errors.state import (
+    back_button,
     current_split,
     default_criterion,
     leave_other_images,
@@ -23,6 +24,7 @@ from viz_app.errors.state import (
     to_page_one,
 )
 from viz_app.errors.subject import Subject
+from viz_app.figures.theme import percent
 from viz_app.resources import rates_of, selected
 
 PAGE = 48  # thumbnails
@@ -39,8 +41,9 @@ ORDERS_HELP = (
     "Entropy: the most undecided first. Suspected label: the least label quality first."
 )
 KEYS = (
-    "A mark on an image: ✕ wrong, ? label suspected. Keys: ← → image, Shift with ← → page, Esc closes; inside the grid "
-    "the arrows move from thumbnail to thumbnail and Enter opens."
+    "Under an image: its label; the best guess; the label's place among the guesses. A mark on it: ✕ wrong, ? label "
+    "suspected (where these are asked for). Keys: ← → image, Shift with ← → page, Esc closes; inside the grid the "
+    "arrows move from thumbnail to thumbnail and Enter opens."
 )
 ISSUES_HELP = "Images whose label confident learning takes for wrong; the card of an image says how it finds out."
 
@@ -55,6 +58,7 @@ def show(subject: Subject) -> None:
     among = rates_of(subject.key, everything, subject.table, subject.names)
     with st.container(horizontal=True, vertical_alignment="center", key="shown_images"):
         st.markdown(counts_text(selection, len(positions), among))
+        back_button()
         if is_filtered(selection) or not len(positions):
             st.button(
                 "Reset",
@@ -70,10 +74,21 @@ def show(subject: Subject) -> None:
         st.info("No image is like this. Make the filters wider, or reset them.", icon=":material/search_off:")
         return
     start = PAGE * (page - 1)
-    items = thumbnails(subject, positions[start : start + PAGE])
+    suspects = selection.issues_only or selection.order == "suspected label"
+    items = thumbnails(subject, positions[start : start + PAGE], suspects=suspects)
     thumbnail_grid(items, "thumbnails", chosen, on_click=partial(open_image, subject))
     st.caption(f"{start + 1:,} to {start + len(items):,} of {len(positions):,}. {KEYS}")
-    name = f"{subject.about.checkpoint}-{selection.criterion}"
+    name = "-".join(
+        part
+        for part in (
+            subject.about.checkpoint,
+            subject.about.off,
+            selection.split,
+            selection.criterion,
+            "filtered" if is_filtered(selection) else "",
+        )
+        if part
+    )
     with st.container(horizontal=True):
         export_buttons(subject, positions, name)
         report_button(subject, selection, name)
@@ -308,17 +323,18 @@ def close_image() -> None:
     st.session_state.picture = None
 
 
-def thumbnails(subject: Subject, positions: NDArray[np.int64]) -> list[Item]:
-    """The images with what they show and what they were taken for."""
+def thumbnails(subject: Subject, positions: NDArray[np.int64], *, suspects: bool) -> list[Item]:
+    """The images with what they show and what they were taken for; `suspects` marks suspected labels."""
     rows = subject.table.select(COLUMNS).take(positions).to_pylist()
-    return [item(subject, int(position), row) for position, row in zip(positions, rows, strict=True)]
+    found = zip(positions, rows, strict=True)
+    return [item(subject, int(at), row, suspect=suspects and row["label_issue"]) for at, row in found]
 
 
-def item(subject: Subject, position: int, row: Mapping[str, Any]) -> Item:
+def item(subject: Subject, position: int, row: Mapping[str, Any], *, suspect: bool) -> Item:
     """One image; a cross for wrong, a tick for right, a question mark for a suspected label."""
     truth, guess, right = subject.names[row["label"]], subject.names[row["guess"]], row["rank"] == 0
     taken = f"{'✓' if right else '✕'} {percent(row['confidence'])} {guess}"
-    left = f"no. {row['rank'] + 1}: {percent(row['probability'])}"
+    left = f"truth: no. {row['rank'] + 1}, {percent(row['probability'])}"
     alt = f"Image {subject.gallery_row(position)}, labelled {truth}, "
     alt += "guessed right" if right else f"taken for {guess}"
     return Item(
@@ -326,11 +342,6 @@ def item(subject: Subject, position: int, row: Mapping[str, Any]) -> Item:
         jpeg=subject.thumbnail(position),
         title=truth,
         lines=(taken, left),
-        alt=f"{alt}{', label suspected' if row['label_issue'] else ''}.",
-        mark=("" if right else "✕") + ("?" if row["label_issue"] else ""),
+        alt=f"{alt}{', label suspected' if suspect else ''}.",
+        mark=("" if right else "✕") + ("?" if suspect else ""),
     )
-
-
-def percent(share: float) -> str:
-    """A probability in few characters."""
-    return "<0.1%" if share < 0.0005 else f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"

@@ -9,8 +9,10 @@ from analysis.errors.comparison import Comparison
 from analysis.evaluate import Evaluation
 from analysis.predictions import About
 from analysis.workspace import WorkspaceError
+from viz_app.errors import why
+from viz_app.errors.browse import choose_row, close_image, open_image
 from viz_app.errors.grid import Item, thumbnail_grid
-from viz_app.errors.state import HELD_OUT, current_split, open_images
+from viz_app.errors.state import HELD_OUT, current_split
 from viz_app.errors.subject import Source, Subject, subject_of, subjects
 from viz_app.figures import errors as figures
 from viz_app.figures.captions import escaped
@@ -125,7 +127,8 @@ def images(first: Subject, second: Subject, found: Comparison) -> None:
     page = st.pagination(pages, key="compare_page", bind="query-params")
     shown = positions[PAGE * (page - 1) : PAGE * page].tolist()
     items = [item(first, second, position) for position in shown]
-    thumbnail_grid(items, "compare_grid", on_click=partial(open_image, first))
+    chosen = open_one(first, second)
+    thumbnail_grid(items, "compare_grid", chosen, on_click=partial(open_image, first))
     st.caption(
         f"{name}: {PAGE * (page - 1) + 1:,} to {PAGE * (page - 1) + len(shown):,} of {len(positions):,}. Below each "
         "image the truth, the answer before, the answer now. Click an image to see why it is taken for what."
@@ -149,10 +152,18 @@ def answer(subject: Subject, row: int) -> str:
     return f"{'✕' if rank else '✓'} {confidence:.0%} {subject.names[guess]}"
 
 
-def open_image(subject: Subject, position: int) -> None:
-    """The clicked image with its card, among those of its class."""
-    truth = subject.table["label"][position].as_py()
-    open_images(criterion="all", true=(truth,), picture=subject.gallery_row(position))
+def open_one(first: Subject, second: Subject) -> int | None:
+    """The card of the open image, with both answers above it; returns its position."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="shown_images"):
+        row = choose_row(len(first.gallery.labels))
+        if row is not None:
+            st.button("Close", key="close", icon=":material/close:", shortcut="Escape", on_click=close_image)
+    if row is None or (position := first.position(row)) is None:
+        return None
+    before, now = (escaped(answer(subject, row)) for subject in (first, second))
+    st.markdown(f"Before: {before}. Now: **{now}**. The card is about the answer before.")
+    why.card(first, position)
+    return position
 
 
 def changes(first: Subject, second: Subject, found: Comparison, k: int) -> None:

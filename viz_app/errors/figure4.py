@@ -22,7 +22,10 @@ INTRO = (
     "for this network: under each image its label, then the guesses as bars from 0 to 100%. The right one is red, "
     "hatched and starred."
 )
-CHOICE_HELP = "Numbers of images, such as 12, 40, 7: these are shown, in this order, in place of a draw."
+CHOICE_HELP = (
+    "Numbers of images, as Browse and the words under the figure give them, with commas: these are shown, in this "
+    "order, in place of a draw."
+)
 
 
 def show(subject: Subject) -> None:
@@ -42,7 +45,8 @@ def show(subject: Subject) -> None:
             "Figure as PDF", partial(as_file, paper.as_pdf, panels), f"{name}.pdf", "application/pdf", key="figure4_pdf"
         )
     with st.expander("The same in words"):
-        st.markdown("\n".join(f"1. {escaped(paper.panel_text(panel))}" for panel in panels))
+        rows = zip(map(subject.gallery_row, positions), panels, strict=True)
+        st.markdown("\n".join(f"1. Image {row:,}: {escaped(paper.panel_text(panel))}" for row, panel in rows))
 
 
 def choose(subject: Subject) -> tuple[int, ...]:

@@ -16,8 +16,9 @@ from analysis.errors.confusions import confused_pairs
 from analysis.errors.rates import Rates, rates
 from analysis.errors.selection import Selection, in_split, select
 from analysis.predictions import About
-from viz_app.figures.paper import Panel, as_svg, drawn, figure4, figure4_text, panels_of, percent
+from viz_app.figures.paper import Panel, as_svg, drawn, figure4, figure4_text, panels_of
 from viz_app.figures.report import calibration_chart, risk_chart
+from viz_app.figures.theme import percent
 from viz_app.frame import Table, rendered
 
 IMAGES = 96  # of the selection, shown
@@ -174,9 +175,10 @@ def _selection_text(selection: Selection, names: Sequence[str], shown: int, foun
         "suspected label errors": selection.issues_only,
     }
     wanted = "; ".join(text for text, holds in conditions.items() if holds)
+    order = f"random, seed {selection.seed}" if selection.order == "random" else selection.order
     return (
         f"Selected: {wanted}. {found:,} of {n:,} images ({found / n:.1%}); the first {shown:,} in the order "
-        f"“{selection.order}”. Under each image: its label with the probability the network gave it, then the best "
+        f"“{order}”. Under each image: its label with the probability the network gave it, then the best "
         "guess with its own."
     )
 

@@ -22,6 +22,9 @@ FILTERS = {  # field of Selection -> key
     "order": "order",
     "seed": "seed",
 }
+SET_UP = (  # of the sections that open images: what they look like when one comes back
+    "section", "matrix_of", "matrix_size", "matrix_group", "matrix_classes", "matrix_order", "matrix_values"
+)  # fmt: skip
 PERCENT = ("sure", "confidence")  # kept in percent, which people read more easily
 
 
@@ -65,6 +68,7 @@ def leave_other_images(subject: Subject) -> None:
     state, key = st.session_state, subject.gallery.key
     if state.get("browsed", key) != key:
         state.truth, state.guess, state.picture, state.page = [], [], None, 1
+        state.pop("came_from", None)
     state.browsed = key
 
 
@@ -79,10 +83,10 @@ def know_filters(subject: Subject) -> None:
     st.session_state.setdefault("picture", None)
 
 
-def open_images(*, picture: int | None = None, split: str | None = None, **changes: Any) -> None:
+def open_images(**changes: Any) -> None:
     """Callback: browse the images of a selection, given by fields of `Selection`; all others are at their defaults.
 
-    `picture`, a row of the gallery, opens that image; `split` ("" for all) stays as it is unless it is given.
+    The split stays as it is.
 
     ``on_click=open_images, kwargs={"criterion": "all", "true": (3,), "guessed": (5,)}``
     Raises ``TypeError`` for an unknown field and ``ValueError`` for a value that it cannot have.
@@ -90,9 +94,21 @@ def open_images(*, picture: int | None = None, split: str | None = None, **chang
     state, selection = st.session_state, Selection(**changes)
     for field, key in FILTERS.items():
         state[key] = _as_shown(field, getattr(selection, field))
-    if split is not None:
-        state.split = split or ALL
-    state.section, state.page, state.picture = BROWSE, 1, picture
+    if state.get("section", BROWSE) != BROWSE:
+        state.came_from = {key: state[key] for key in SET_UP if key in state}
+    state.section, state.page, state.picture = BROWSE, 1, None
+
+
+def back_button() -> None:
+    """The way back to the section that opened these images; the browser's would need a step for every filter."""
+    if left := st.session_state.get("came_from"):
+        st.button(f"Back to {left['section']}", key="back", icon=":material/arrow_back:", on_click=_go_back)
+
+
+def _go_back() -> None:
+    state = st.session_state
+    for key, value in state.pop("came_from").items():
+        state[key] = value
 
 
 def _as_shown(field: str, value: Any) -> Any:

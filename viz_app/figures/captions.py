@@ -18,7 +18,7 @@ from alexnet_core.prism import CLASS_NAMES, HUES
 from analysis.activations import Balance, Maps, Position
 from analysis.workspace import Manifest, Progress, State
 from viz_app.figures.image import Scale
-from viz_app.figures.theme import TOWER_MARKS
+from viz_app.figures.theme import TOWER_MARKS, percent
 
 BadgeColour: TypeAlias = Literal["blue", "gray", "green", "orange", "red"]
 
@@ -254,8 +254,8 @@ def balance_text(balance: Balance) -> str:
 def evidence_title(label: str, probability: float, evidence: Maps) -> str:
     """Title of a Grad-CAM figure."""
     if not evidence.any():
-        return f"{label} ({probability:.1%}): nothing speaks for it"
-    return f"Evidence for {label} ({probability:.1%})"
+        return f"{label} ({percent(probability)}): nothing speaks for it"
+    return f"Evidence for {label} ({percent(probability)})"
 
 
 def colour_text(grey: Balance, turned: Balance, stage: str) -> str:

@@ -23,6 +23,7 @@ from viz_app.figures.theme import (
     PICTURE_Y,
     SEQUENTIAL,
     TOWER_MARKS,
+    percent,
     plain_figure,
 )
 from viz_app.uploads import Picture
@@ -280,7 +281,7 @@ def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating], swatch
     }
     layout: dict[str, Any] = {
         "annotations": [
-            _note(f"<b>{value:.1%}</b>  {_plain(name)}", row)
+            _note(f"<b>{percent(float(value))}</b>  {_plain(name)}", row)
             for row, (name, value) in enumerate(zip(names, probabilities, strict=True))
         ],
         "xaxis": _share_axis("probability") | {"dtick": 0.25},

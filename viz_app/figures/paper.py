@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.errors.selection import Selection, select
+from viz_app.figures.theme import percent
 
 IMAGES, COLUMNS = 8, 4  # as in the paper
 GUESSES = 5  # bars under each image
@@ -105,11 +106,6 @@ def _draw_bar(axes: Axes, place: int, name: str, probability: float, *, right: b
 
 def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1].rstrip()}…"
-
-
-def percent(share: float) -> str:
-    """A share for people; a small one is not called none."""
-    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def figure4_text(panels: Sequence[Panel]) -> str:

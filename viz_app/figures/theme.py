@@ -45,3 +45,8 @@ def plain_figure(traces: list[dict[str, Any]], layout: dict[str, Any], *, height
     """
     frame = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
     return go.Figure({"data": traces, "layout": frame | layout}, _validate=False)
+
+
+def percent(share: float) -> str:
+    """A probability for people; a small one is not called none."""
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"

@@ -24,7 +24,8 @@ def headline(subject: Subject) -> None:
     """How often the network is wrong."""
     everything = Selection(criterion="all", order="as stored", split=current_split())
     found = rates_of(subject.key, everything, subject.table, subject.names)
-    st.markdown(f"**{browse.rates_text(found)}**", help="In brackets: 95% intervals (Wilson).")
+    views = "the central crop" if subject.about.views == 1 else f"{subject.about.views} views"
+    st.markdown(f"From {views}, **{browse.rates_text(found)}**", help="In brackets: 95% intervals (Wilson).")
 
 
 st.title("Errors")

@@ -38,6 +38,7 @@ def test_csv_holds_every_value_of_the_rows_in_their_order(table: pa.Table, monke
     for row, position in zip(rows, positions, strict=True):
         wanted: dict[str, Any] = dict(stored[position])
         guesses, probabilities = wanted.pop("top_classes"), wanted.pop("top_probabilities")
+        wanted["rank_from_0"] = wanted.pop("rank")
         wanted |= {"label_name": NAMES[wanted["label"]], "guess_name": NAMES[wanted["guess"]]}
         for place, (guess, probability) in enumerate(zip(guesses, probabilities, strict=True), 1):
             wanted |= {f"class_{place}": guess, f"guess_{place}": NAMES[guess], f"probability_{place}": probability}

@@ -9,7 +9,7 @@ from analysis.errors.rates import Rates, share
 from analysis.errors.selection import Selection
 from tests.viz_app.errors.test_state import Session
 from viz_app.errors import browse
-from viz_app.errors.browse import counts_text, item, percent, rates_text, step_image
+from viz_app.errors.browse import counts_text, item, rates_text, step_image
 
 POSITIONS = np.random.default_rng(0).permutation(200)[:100]
 
@@ -48,24 +48,19 @@ def test_a_filter_that_nothing_passes_gives_no_rates() -> None:
     assert "nan" not in text
 
 
-def told(**changes: Any) -> Any:
-    row = {"label": 0, "guess": 1, "confidence": 0.734, "probability": 0.0002, "rank": 1, "label_issue": False}
-    return item(Stand(), 5, row | changes)
+def told(*, suspect: bool = False, **changes: Any) -> Any:
+    row = {"label": 0, "guess": 1, "confidence": 0.734, "probability": 0.0002, "rank": 1}
+    return item(Stand(), 5, row | changes, suspect=suspect)
 
 
 def test_an_image_says_truth_guess_and_probability_and_is_marked_without_colour() -> None:
     wrong = told()
-    assert (wrong.title, wrong.lines, wrong.mark) == ("cat", ("✕ 73% dog", "no. 2: <0.1%"), "✕")
+    assert (wrong.title, wrong.lines, wrong.mark) == ("cat", ("✕ 73.4% dog", "truth: no. 2, <0.1%"), "✕")
     assert wrong.alt == "Image 1005, labelled cat, taken for dog."
-    assert told(label_issue=True).mark == "✕?"
-    assert "label suspected" in told(label_issue=True).alt
+    assert told(suspect=True).mark == "✕?"
+    assert "label suspected" in told(suspect=True).alt
     right = told(guess=0, rank=0, probability=0.734)
-    assert (right.lines, right.mark) == (("✓ 73% cat", "no. 1: 73%"), "")
-
-
-@pytest.mark.parametrize(("share", "text"), [(0.0, "<0.1%"), (0.012, "1.2%"), (0.0996, "10%"), (0.999, "100%")])
-def test_probabilities_are_short(share: float, text: str) -> None:
-    assert percent(share) == text
+    assert (right.lines, right.mark) == (("✓ 73.4% cat", "truth: no. 1, 73.4%"), "")
 
 
 @pytest.fixture

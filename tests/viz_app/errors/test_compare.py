@@ -8,7 +8,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.errors.comparison import compare
-from analysis.errors.selection import Selection, select
 from analysis.predictions import about
 from tests.analysis.errors.tables import described, random_table, replaced
 from viz_app.errors import compare as section
@@ -46,7 +45,7 @@ def subject(title: str) -> SimpleNamespace:
 
     return SimpleNamespace(
         workspace=SimpleNamespace(checkpoint="my-net"),
-        gallery=SimpleNamespace(splits={"train": None, "val": None}),
+        gallery=SimpleNamespace(splits={"train": None, "val": None}, labels=FIRST["label"].to_numpy()),
         table=table,
         about=about(table),
         names=NAMES,
@@ -69,7 +68,7 @@ def source(title: str, off: str | None = None) -> SimpleNamespace:
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[section.Item]]:
     """Grids of thumbnails that were drawn."""
     grids: list[list[section.Item]] = []
-    monkeypatch.setattr(section, "thumbnail_grid", lambda items, key, on_click: grids.append(items))
+    monkeypatch.setattr(section, "thumbnail_grid", lambda items, key, chosen, on_click: grids.append(items))
     return grids
 
 
@@ -188,13 +187,14 @@ def test_without_other_predictions_the_commands_for_them_are_shown(shown, monkey
     assert "python -m analysis.evaluate my-net --dataset simulated --split val --views 1 --off A B" in text
 
 
-def test_a_clicked_image_is_opened_among_those_of_its_class(monkeypatch):
-    opened: list[dict[str, Any]] = []
-    monkeypatch.setattr(section, "open_images", lambda **changes: opened.append(changes))
-    section.open_image(subject("intact"), 17)
-    (changes,) = opened
-    assert changes.pop("picture") == FIRST["id"][17].as_py()
-    assert 17 in select(FIRST, Selection(**changes), NAMES)
+def test_an_open_image_has_its_card_here_with_both_answers_above_it(shown, monkeypatch):
+    cards: list[int] = []
+    monkeypatch.setattr(section.why, "card", lambda subject, position: cards.append(position))
+    row = FIRST["id"][17].as_py()
+    text = " ".join(each.value for each in page(picture=str(row)).markdown)
+    assert cards == [17]
+    for table in ("intact", "tower A off"):
+        assert section.answer(subject(table), row) in text.replace("\\", "")
 
 
 def test_the_changes_of_classes_are_listed(shown):

@@ -31,16 +31,26 @@ def test_images_are_opened_with_these_filters_and_no_others(session: Session) ->
     assert (session.section, session.page, session.picture) == ("Browse", 1, None)
 
 
-def test_the_split_stays_unless_it_is_given(session: Session) -> None:
+def test_the_split_stays(session: Session) -> None:
     state.open_images()
     assert session.split == "train"
-    state.open_images(split="")
-    assert session.split == "all"
 
 
-def test_an_image_can_be_opened_with_its_selection(session: Session) -> None:
-    state.open_images(picture=44)
-    assert session.picture == 44
+def test_the_way_back_leads_to_the_section_as_it_was_left(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    pressed: list[Any] = []
+    monkeypatch.setattr(state.st, "button", lambda label, on_click, **_: pressed.append((label, on_click)))
+    state.back_button()
+    assert not pressed  # nothing was left yet
+    session.update(section="Confusions", matrix_size=12)
+    state.open_images()
+    session.matrix_size = 40  # Streamlit forgets what is not shown
+    state.back_button()
+    ((label, go),) = pressed
+    assert label == "Back to Confusions"
+    go()
+    assert (session.section, session.matrix_size) == ("Confusions", 12)
+    state.back_button()
+    assert len(pressed) == 1
 
 
 @pytest.mark.parametrize(("change", "error"), [({"colour": 1}, TypeError), ({"criterion": "odd"}, ValueError)])
@@ -71,10 +81,10 @@ from types import SimpleNamespace
 from viz_app.errors import state
 if st.segmented_control("Section", ["Browse", "Classes"], default="Browse", key="section") == "Classes":
     state.know_filters(SimpleNamespace(names=["a"] * 200))
-    st.button("open", key="open", on_click=state.open_images, kwargs={"criterion": "all", "picture": 5})
+    st.button("open", key="open", on_click=state.open_images, kwargs={"criterion": "all", "text": "cat"})
 else:
     st.selectbox("Show", ["top-5 wrong", "all"], key="criterion", bind="query-params")
-    st.number_input("Image", 0, 9, None, key="picture", bind="query-params")
+    st.text_input("Class name", key="find", bind="query-params")
 """
 
 
@@ -84,4 +94,4 @@ def test_what_another_section_opens_is_in_the_link() -> None:
     app.run().button(key="open").click().run()
     assert not app.exception
     assert app.selectbox(key="criterion").value == "all"
-    assert (app.query_params["criterion"], app.query_params["picture"]) == ("all", "5")
+    assert (app.query_params["criterion"], app.query_params["find"]) == ("all", "cat")
