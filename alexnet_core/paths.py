@@ -41,3 +41,8 @@ def workspaces_dir(home: Path | None = None) -> Path:
 def predictions_dir(home: Path | None = None) -> Path:
     """Folder of evaluations, one subfolder per data set: what checkpoints predict for the images of a split."""
     return (home or data_home()) / "predictions"
+
+
+def features_dir(home: Path | None = None) -> Path:
+    """Folder of feature stores, one subfolder per data set: what a stage of a network gives for each image."""
+    return (home or data_home()) / "features"

@@ -16,7 +16,6 @@ from viz_app.errors import why
 from viz_app.errors.exports import export_buttons, report_button
 from viz_app.errors.grid import Item, thumbnail_grid
 from viz_app.errors.state import (
-    back_button,
     current_split,
     default_criterion,
     leave_other_images,
@@ -58,7 +57,6 @@ def show(subject: Subject) -> None:
     among = rates_of(subject.key, everything, subject.table, subject.names)
     with st.container(horizontal=True, vertical_alignment="center", key="shown_images"):
         st.markdown(counts_text(selection, len(positions), among))
-        back_button()
         if is_filtered(selection) or not len(positions):
             st.button(
                 "Reset",

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.errors.selection import Selection
 from viz_app.errors import browse, classes, compare, confidence, confusions, figure4
-from viz_app.errors.state import BROWSE, choose_split, current_split, know_filters
+from viz_app.errors.state import BROWSE, back_button, choose_split, current_split, know_filters
 from viz_app.errors.subject import Subject, current_subject
 from viz_app.resources import rates_of
 
@@ -42,6 +42,8 @@ if subject := current_subject():
         bind="query-params",
         label_visibility="collapsed",
     )
-    if section != BROWSE:
+    if section == BROWSE:
+        back_button()  # here, not in the fragment of the section: it changes the whole page
+    else:
         know_filters(subject)
     SECTIONS[section](subject)
