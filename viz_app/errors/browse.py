@@ -40,7 +40,7 @@ ORDERS_HELP = (
     "Entropy: the most undecided first. Suspected label: the least label quality first."
 )
 KEYS = (
-    "Under an image: its label; the best guess; the label's place among the guesses. A mark on it: ✕ wrong, ? label "
+    "Under an image: its label; the best guess; the label's own place and probability. A mark on it: ✕ wrong, ? label "
     "suspected (where these are asked for). Keys: ← → image, Shift with ← → page, Esc closes; inside the grid the "
     "arrows move from thumbnail to thumbnail and Enter opens."
 )
@@ -331,8 +331,8 @@ def thumbnails(subject: Subject, positions: NDArray[np.int64], *, suspects: bool
 def item(subject: Subject, position: int, row: Mapping[str, Any], *, suspect: bool) -> Item:
     """One image; a cross for wrong, a tick for right, a question mark for a suspected label."""
     truth, guess, right = subject.names[row["label"]], subject.names[row["guess"]], row["rank"] == 0
-    taken = f"{'✓' if right else '✕'} {percent(row['confidence'])} {guess}"
-    left = f"truth: no. {row['rank'] + 1}, {percent(row['probability'])}"
+    taken = f"{'✓' if right else '✕'} {row['confidence']:.0%} {guess}"
+    left = f"no. {row['rank'] + 1}: {percent(row['probability'])}"
     alt = f"Image {subject.gallery_row(position)}, labelled {truth}, "
     alt += "guessed right" if right else f"taken for {guess}"
     return Item(

@@ -55,12 +55,12 @@ def told(*, suspect: bool = False, **changes: Any) -> Any:
 
 def test_an_image_says_truth_guess_and_probability_and_is_marked_without_colour() -> None:
     wrong = told()
-    assert (wrong.title, wrong.lines, wrong.mark) == ("cat", ("✕ 73.4% dog", "truth: no. 2, <0.1%"), "✕")
+    assert (wrong.title, wrong.lines, wrong.mark) == ("cat", ("✕ 73% dog", "no. 2: <0.1%"), "✕")
     assert wrong.alt == "Image 1005, labelled cat, taken for dog."
     assert told(suspect=True).mark == "✕?"
     assert "label suspected" in told(suspect=True).alt
     right = told(guess=0, rank=0, probability=0.734)
-    assert (right.lines, right.mark) == (("✓ 73.4% cat", "truth: no. 1, 73.4%"), "")
+    assert (right.lines, right.mark) == (("✓ 73% cat", "no. 1: 73.4%"), "")
 
 
 @pytest.fixture
