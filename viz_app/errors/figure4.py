@@ -1,8 +1,10 @@
 """Section: Figure 4 (left) of the paper for this network, to look at and to take away."""
 
+import base64
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 
 import streamlit as st
 from matplotlib.figure import Figure
@@ -15,6 +17,7 @@ from viz_app.figures.captions import escaped
 from viz_app.inputs import file_button, png_button
 from viz_app.resources import figure4_svg
 
+LEAST = 760  # pixels at which the figure's words can be read
 MOST = 32  # images that can be named
 
 INTRO = (
@@ -37,7 +40,7 @@ def show(subject: Subject) -> None:
         return
     panels = paper.panels_of(subject.table, positions, subject.names, partial(image_at, subject))
     svg = figure4_svg(subject.key, positions, partial(as_file, paper.as_svg, panels))
-    st.image(svg, alt=paper.figure4_text(panels), width="stretch")
+    st.html(scrolled(svg, paper.figure4_text(panels)))
     name = f"{subject.about.checkpoint}-figure-4"
     with st.container(horizontal=True):
         png_button("Figure as PNG, 300 dpi", partial(as_file, paper.as_png, panels), name, key="figure4_png")
@@ -47,6 +50,14 @@ def show(subject: Subject) -> None:
     with st.expander("The same in words"):
         rows = zip(map(subject.gallery_row, positions), panels, strict=True)
         st.markdown("\n".join(f"1. Image {row:,}: {escaped(paper.panel_text(panel))}" for row, panel in rows))
+
+
+def scrolled(svg: str, alt: str) -> str:
+    """The figure as wide as the page, but never so narrow that it cannot be read: there it scrolls sideways."""
+    data = base64.b64encode(svg.encode()).decode()
+    style = f"width: 100%; min-width: {LEAST}px; max-width: none"
+    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" style="{style}">'
+    return f'<div style="overflow-x: auto">{image}</div>'
 
 
 def choose(subject: Subject) -> tuple[int, ...]:
