@@ -186,8 +186,9 @@ def test_calibration_says_which_way_a_network_errs(table):
     wrong = float((table["rank"].to_numpy() > 0).mean())
     text = figures.calibration_text(found)
     assert f"**{100 * (0.99 - (1 - wrong)):.1f} points**" in text
-    assert text.endswith(f"Over all it is {100 * (0.99 - (1 - wrong)):.1f} points surer than it is right.")
+    assert text.endswith(f"All in all this one is {100 * (0.99 - (1 - wrong)):.1f} points surer than it is right.")
     assert "over 3,000 images in 15 bins" in text
+    assert f"reaches {100 * found.ece_by_chance:.1f} in one of 20" in text
 
 
 def test_the_best_possible_order_answers_all_right_images_first(table):

@@ -435,10 +435,12 @@ def calibration_text(found: Calibration) -> str:
     n = sum(row.n for row in found.bins)
     gap = sum(row.n * row.confidence - row.right.hits for row in found.bins if row.n) / max(n, 1)
     lean = "surer than it is right" if gap > 0 else "less sure than it is right"
+    by_chance = 100 * found.ece_by_chance
     return (
         f"Expected calibration error **{100 * found.ece:.1f} points** [{100 * low:.1f}, {100 * high:.1f}]: so far does "
         f"confidence lie from the share that is right, on average over {n:,} images in {len(found.bins)} bins (worst "
-        f"bin {100 * found.mce:.1f}). Over all it is {abs(100 * gap):.1f} points {lean}."
+        f"bin {100 * found.mce:.1f}). By chance alone a perfectly calibrated network reaches {by_chance:.1f} in one of "
+        f"20 such samples. All in all this one is {abs(100 * gap):.1f} points {lean}."
     )
 
 
