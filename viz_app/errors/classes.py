@@ -19,7 +19,7 @@ COLUMNS = {
     "top5": st.column_config.NumberColumn("top-5, %", format="%.1f", help="Share with the truth in the best five."),
     "top5_interval": st.column_config.TextColumn("95% interval ", help="Of top-5 (Wilson)."),
     "wrong_guess": st.column_config.TextColumn("most often taken for"),
-    "wrong_count": st.column_config.NumberColumn("so often", format="localized", help="Images, of those in column 2."),
+    "wrong_count": st.column_config.NumberColumn("times", format="localized", help="Images, of those in column 2."),
 }
 
 

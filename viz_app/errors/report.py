@@ -129,7 +129,7 @@ def _class_table(table: pa.Table, names: Sequence[str]) -> Table:
         )
         for row in sorted(found, key=lambda row: row.top1.value)
     ]
-    headings = ("Class", "Right at top-1", "Right at top-5", "Most often taken for", "So many times")
+    headings = ("Class", "Right at top-1", "Right at top-5", "Most often taken for", "Times")
     return Table("Every class with images, the worst first", headings, rows)
 
 
