@@ -429,13 +429,17 @@ def contributions_of(checkpoint_id: str, sha256: str, _checkpoint: Checkpoint, _
     return tower_contributions(_checkpoint.model, preprocess.centre(stored))
 
 
-@st.cache_data(show_spinner="Comparing it with all images ...", max_entries=512)
-def neighbours_of(gallery_key: str, row: int, rows: tuple[int, int], _workspace: Workspace) -> list[Neighbour]:
+def neighbours_of(workspace: Workspace, row: int, rows: tuple[int, int]) -> list[Neighbour]:
     """The six other images among `rows` (first, last + 1) of a workspace's gallery that are most alike in fc7.
 
     Raises ``WorkspaceError``, one sentence, if the index is not there.
     """
-    index, features = _index(*_stamp(_workspace.folder / FILES["index"]), _workspace)
+    return _neighbours(*_stamp(workspace.folder / FILES["index"]), row, rows, workspace)
+
+
+@st.cache_data(show_spinner="Comparing it with all images ...", max_entries=512)
+def _neighbours(file: str, written: int, row: int, rows: tuple[int, int], _workspace: Workspace) -> list[Neighbour]:
+    index, features = _index(file, written, _workspace)
     return nearest(index, features[row], range(*rows), without=(row,))
 
 

@@ -237,7 +237,7 @@ def neighbours(case: Case) -> None:
     rows = subject.rows(TRAINED_ON) if trained else (0, len(subject.gallery.labels))
     st.markdown(f"**Most alike in fc7{' among the training images' if trained else ''}**", help=ALIKE_HELP)
     try:
-        found = neighbours_of(subject.gallery.key, case.row, rows, subject.workspace)
+        found = neighbours_of(subject.workspace, case.row, rows)
     except WorkspaceError as error:
         st.caption(captions.escaped(str(error)))
         return

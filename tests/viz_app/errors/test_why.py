@@ -1,19 +1,21 @@
 """The card's words: what the bars are, whom the label is compared with, how the neighbours vote."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from alexnet_core import Checkpoint, load_checkpoint
-from analysis.workspace import Workspace
+from analysis.workspace import Workspace, build_workspace, create_workspace, find_workspace, open_features
 from tests.viz_app.errors.world import TRAIN
 from viz_app.errors import subject as subjects
 from viz_app.errors import why
 from viz_app.errors.subject import Source, subject_of
 from viz_app.errors.why import COLUMNS, Case, answer_text, change, neighbours_text
-from viz_app.resources import workspace_gallery
+from viz_app.resources import neighbours_of, workspace_gallery
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
@@ -70,3 +72,17 @@ def test_neighbours_vote_for_the_label_and_its_rival(case: Case) -> None:
 def test_distances_by_another_network_are_told(case: Case) -> None:
     other = case._replace(subject=replace(case.subject, checkpoint=load_checkpoint("second")))
     assert "by the workspace's network, tiny" in neighbours_text(other, [], trained=True)
+
+
+def test_two_networks_on_the_same_images_have_neighbours_of_their_own(
+    mine: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = shutil.copytree(mine.home, tmp_path / "home")
+    monkeypatch.setenv("ALEXNET_HOME", str(home))
+    create_workspace("twin", checkpoint="second", dataset="set")
+    build_workspace("twin")
+    for workspace in (find_workspace("mine"), find_workspace("twin")):
+        features = open_features(workspace).astype(np.float64)
+        distances = np.linalg.norm(features[:TRAIN] - features[TRAIN + 7], axis=1)
+        found = neighbours_of(workspace, TRAIN + 7, (0, TRAIN))
+        assert [each.row for each in found] == np.argsort(distances, kind="stable")[:6].tolist()
