@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.errors.rates import Share
-from viz_app.figures.theme import percent
+from viz_app.figures.theme import percent, share_text
 
 Cell: TypeAlias = str | int | float | Share
 
@@ -32,8 +32,7 @@ def rendered(template: str, **values: Any) -> str:
 def shown(cell: Cell) -> str:
     """A value for people: 12,345; 4.5%; 17.3% [15.1, 19.6] of 1,000."""
     if isinstance(cell, Share):
-        low, high = (100 * end for end in cell.interval)
-        return f"{cell.value:.1%} [{low:.1f}, {high:.1f}] of {cell.n:,}" if cell.n else "none"
+        return share_text(cell)
     if isinstance(cell, float):
         return percent(cell)
     return cell if isinstance(cell, str) else f"{cell:,}"

@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analysis.errors.groups import groups
-from analysis.errors.rates import Rates, Share
+from analysis.errors.rates import Rates
 from analysis.errors.selection import CRITERIA, ORDERS, Selection
 from viz_app.errors import why
 from viz_app.errors.exports import export_buttons, report_button
@@ -23,7 +23,7 @@ from viz_app.errors.state import (
     to_page_one,
 )
 from viz_app.errors.subject import Subject
-from viz_app.figures.theme import percent
+from viz_app.figures.theme import percent, rate_text
 from viz_app.resources import rates_of, selected
 
 PAGE = 48  # thumbnails
@@ -219,15 +219,9 @@ def rates_text(rates: Rates) -> str:
     """How often the network is wrong, with the number of images and 95% intervals."""
     first, five = rates.top1_wrong, rates.top5_wrong
     return (
-        f"{first.hits:,} of {rates.n:,} are wrong at top-1, {share_text(first)}, and {five.hits:,} at top-5, "
-        f"{share_text(five)}."
+        f"{first.hits:,} of {rates.n:,} are wrong at top-1, {rate_text(first)}, and {five.hits:,} at top-5, "
+        f"{rate_text(five)}."
     )
-
-
-def share_text(share: Share) -> str:
-    """A share and its interval in percent."""
-    low, high = (100 * end for end in share.interval)
-    return f"{share.value:.1%} \\[{low:.1f}, {high:.1f}\\]"
 
 
 def toolbar(subject: Subject, positions: NDArray[np.int64]) -> tuple[int, int | None]:

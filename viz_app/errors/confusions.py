@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from analysis.errors.confusions import Pair, by_similarity
@@ -76,8 +77,9 @@ def matrix(subject: Subject, split: str) -> None:
         return
     counts = confusions_among(subject.key, split, labels, subject.table)
     if order == SIMILAR:
-        labels = tuple(labels[place] for place in by_similarity(counts))
-        counts = confusions_among(subject.key, split, labels, subject.table)
+        places = by_similarity(counts)
+        labels = tuple(labels[place] for place in places)
+        counts = counts[np.ix_(places, [*places, len(places)])]  # the last column is all other classes
     names = [subject.names[label] for label in labels]
     st.plotly_chart(
         figures.confusion_figure(counts, names, shares=values == SHARES),

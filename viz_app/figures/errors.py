@@ -17,7 +17,17 @@ from analysis.errors.confusions import Pair
 from analysis.errors.rates import Rates, Share
 from viz_app.figures.captions import escaped
 from viz_app.figures.lesions import escape_html
-from viz_app.figures.theme import ACCENT, LEGEND_ABOVE, LINE, SEQUENTIAL, TOWER_MARKS, plain_figure
+from viz_app.figures.theme import (
+    ACCENT,
+    LEGEND_ABOVE,
+    LINE,
+    SEQUENTIAL,
+    TOWER_MARKS,
+    interval_text,
+    plain_figure,
+    rate_text,
+    share_text,
+)
 
 Counts = NDArray[np.integer]
 """Images (k, k + 1) by true class (row) and best guess (column); the last column is any class outside the k."""
@@ -52,20 +62,6 @@ RISK_HELP = (
 def counted(hits: int, n: int) -> str:
     """A count with its denominator and share: "12 of 50 (24%)"."""
     return f"{hits:,} of {n:,} ({hits / n:.0%})" if n else "0 of 0"
-
-
-def share_text(share: Share) -> str:
-    """A share with interval and denominator: "17.3% [15.1, 19.6] of 1,000"."""
-    return f"{_rate(share)} of {share.n:,}"
-
-
-def _rate(share: Share) -> str:
-    return f"{share.value:.1%} {_interval(share)}" if share.n else "none"
-
-
-def _interval(share: Share) -> str:
-    low, high = share.interval
-    return f"[{100 * low:.1f}, {100 * high:.1f}]" if share.n else ""
 
 
 # Confusions.
@@ -307,9 +303,9 @@ def classes_table(rows: Sequence[ClassRow], names: Sequence[str]) -> pd.DataFram
                 "class": names[row.label],
                 "n": row.n,
                 "top1": 100 * row.top1.value,
-                "top1_interval": _interval(row.top1),
+                "top1_interval": interval_text(row.top1),
                 "top5": 100 * row.top5.value,
-                "top5_interval": _interval(row.top5),
+                "top5_interval": interval_text(row.top5),
                 "wrong_guess": "" if row.wrong_guess is None else names[row.wrong_guess],
                 "wrong_count": row.wrong_count,
             }
@@ -416,7 +412,7 @@ def calibration_figure(found: Calibration) -> go.Figure:
 def _bin_text(row: Bin) -> str:
     return (
         f"confidence {100 * row.low:.0f} to {100 * row.high:.0f}%: {row.n:,} images<br>mean confidence "
-        f"{row.confidence:.1%}<br>right {_rate(row.right)}"
+        f"{row.confidence:.1%}<br>right {rate_text(row.right)}"
     )
 
 

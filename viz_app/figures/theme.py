@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from analysis.errors.rates import Share
+
 
 class TowerMark(NamedTuple):
     """How one tower looks in every figure: its name, line style, marker and the same marker as a character."""
@@ -45,6 +47,22 @@ def plain_figure(traces: list[dict[str, Any]], layout: dict[str, Any], *, height
     """
     frame = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
     return go.Figure({"data": traces, "layout": frame | layout}, _validate=False)
+
+
+def interval_text(share: Share) -> str:
+    """The ends of a share's interval in percent: "[15.1, 19.6]"; "" where nothing was counted."""
+    low, high = share.interval
+    return f"[{100 * low:.1f}, {100 * high:.1f}]" if share.n else ""
+
+
+def rate_text(share: Share) -> str:
+    """A share with its interval: "17.3% [15.1, 19.6]"; "none" where nothing was counted."""
+    return f"{share.value:.1%} {interval_text(share)}" if share.n else "none"
+
+
+def share_text(share: Share) -> str:
+    """A share with interval and denominator: "17.3% [15.1, 19.6] of 1,000"; "none" where nothing was counted."""
+    return f"{rate_text(share)} of {share.n:,}" if share.n else "none"
 
 
 def percent(share: float) -> str:
