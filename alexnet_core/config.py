@@ -105,10 +105,11 @@ MODES: dict[str, AlexNetConfig] = {
 
 
 def named_config(mode: str, **changes: Any) -> AlexNetConfig:
-    """The configuration of a named mode with some fields replaced.
+    """The configuration of a named mode with some fields replaced; lists, as files hold them, become tuples.
 
     Raises ``ValueError`` for an unknown mode, ``TypeError`` for an unknown field.
     """
     if mode not in MODES:
         raise ValueError(f"Unknown mode {mode!r}; choose from {list(MODES)}.")
-    return replace(MODES[mode], **changes)
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    return replace(MODES[mode], **fields)

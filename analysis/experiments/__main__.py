@@ -1,4 +1,4 @@
-"""``python -m analysis.experiments run|status|train``."""
+"""``python -m analysis.experiments run|status|report|train``."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 
 from analysis.experiments.matrix import RESULTS, list_matrices, load_matrix
+from analysis.experiments.nets import read_matrix
+from analysis.experiments.report import net_table, text
 from analysis.experiments.running import run_matrix, standing, train_cell
 
 
@@ -16,6 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     for verb, told in (
         ("run", "train all that is missing, one network after the other"),
         ("status", "how far each training is"),
+        ("report", "what the networks that were trained say"),
         ("train", "train one network, with any seed"),
     ):
         command = verbs.add_parser(verb, help=told, description=told)
@@ -25,7 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
             command.add_argument("seed", type=int)
         command.add_argument("--results", type=Path, default=RESULTS, help="where results are kept")
         command.add_argument("--home", type=Path, help="data home (default: $ALEXNET_HOME or the user data folder)")
-        if verb != "status":
+        if verb == "report":
+            command.add_argument("--csv", type=Path, help="also write a row per network to this file")
+        if verb in ("run", "train"):
             command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     try:
@@ -35,6 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
         elif options.verb == "train":
             cell = matrix.cell(options.condition, options.seed)
             train_cell(cell, home=options.home, results=options.results, device=torch.device(options.device))
+        elif options.verb == "report":
+            nets = read_matrix(matrix, options.results)
+            print(text(matrix, nets))
+            if options.csv:
+                net_table(nets).to_csv(options.csv, index=False)
         else:
             for row in (standing(cell, home=options.home, results=options.results) for cell in matrix.cells()):
                 print(f"{row.cell.name:28s} {row.share:6.1%}  {row.word}")

@@ -14,11 +14,11 @@ from alexnet_core.config import named_config
 from alexnet_core.files import written_beside
 from alexnet_core.train import TrainConfig, read_state
 from analysis.experiments.matrix import RESULTS, Cell
-from analysis.kernels import chroma_energy, measure_kernels
+from analysis.kernels import measure_kernels
 
 LEAST_TOP1 = 0.20  # a network counts from here, or from three times chance
 LEAST_LIVE = 60  # live kernels that it needs besides
-ARRAYS = ("kernels", "steps", "chroma", "learned_chroma")
+ARRAYS = ("kernels", "steps", "chroma", "live", "learned_chroma", "learned_live")
 
 
 class Result(NamedTuple):
@@ -30,7 +30,9 @@ class Result(NamedTuple):
     kernels: NDArray[np.float16]  # (96, 3, 11, 11), raw RGB, as trained
     steps: NDArray[np.int64]  # at which the following was measured, log-spaced
     chroma: NDArray[np.float32]  # (steps, 96) chroma energy as trained
+    live: NDArray[np.bool_]  # (steps, 96) neither close to zero nor still noise
     learned_chroma: NDArray[np.float32]  # (steps, 96) without what is left of the start; NaN at step 0
+    learned_live: NDArray[np.bool_]  # (steps, 96) the same of what was learned
 
     @property
     def top1(self) -> float:
@@ -50,8 +52,10 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
     if not same_training(state["config"], cell.config) or len(curve) < cell.config.epochs:
         raise ValueError(f"{cell.folder(home)} is not the finished training of {cell.name}.")
     snapshots = tensors["snapshots"].numpy()
+    trained = snapshots.astype(np.float32)
     decays = np.array(progress["snapshot_decays"], np.float32)[:, None, None, None, None]
-    learned = snapshots.astype(np.float32) - decays * snapshots[:1].astype(np.float32)
+    chroma, live = _measured(trained)
+    learned_chroma, learned_live = _measured(trained - decays * trained[:1])
     return Result(
         condition=cell.condition.name,
         seed=cell.seed,
@@ -69,8 +73,10 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
         },
         kernels=snapshots[-1],
         steps=np.array(progress["snapshot_steps"], np.int64),
-        chroma=_chroma(snapshots.astype(np.float32)),
-        learned_chroma=_chroma(learned),
+        chroma=chroma,
+        live=live,
+        learned_chroma=learned_chroma,
+        learned_live=learned_live,
     )
 
 
@@ -115,11 +121,12 @@ def counts(result: Result) -> str:
     least = min(LEAST_TOP1, 3 / result.card["classes"])
     if result.top1 < least:
         return f"{result.top1:.1%} of the held-out images are right, at least {least:.0%} are needed."
-    live = int(measure_kernels(result.kernels.astype(np.float32)).live.sum())
+    live = int(result.live[-1].sum())
     return "" if live >= LEAST_LIVE else f"{live} of {len(result.kernels)} kernels are live, {LEAST_LIVE} are needed."
 
 
-def _chroma(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Chroma energy (steps, n) of kernels (steps, n, 3, k, k); NaN where a kernel is zero."""
-    flat = chroma_energy(kernels.reshape(-1, *kernels.shape[2:]))
-    return flat.reshape(kernels.shape[:2]).astype(np.float32)
+def _measured(kernels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Chroma energy, NaN where a kernel is zero, and which are live, each (steps, n), of (steps, n, 3, k, k)."""
+    found = [measure_kernels(layer) for layer in kernels]
+    chroma, live = (np.array([getattr(indices, name) for indices in found]) for name in ("chroma", "live"))
+    return chroma.astype(np.float32), live

@@ -15,6 +15,7 @@ from alexnet_core.train import TrainConfig, read_state
 from analysis.experiments import __main__ as command
 from analysis.experiments.matrix import Matrix, load_matrix
 from analysis.experiments.results import counts, finished, load, same_training, save
+from analysis.kernels import measure_kernels
 
 pytestmark = pytest.mark.usefixtures("slim")
 
@@ -85,6 +86,7 @@ def test_a_result_holds_the_kernels_that_were_trained(easy: Trained) -> None:
         np.testing.assert_allclose(result.kernels, kernels, atol=1e-3 * abs(kernels).max())
         share = 1 - 3 * (kernels.mean(1) ** 2).sum((1, 2)) / (kernels**2).sum((1, 2, 3))
         np.testing.assert_allclose(result.chroma[-1], share, atol=2e-3)
+        assert (result.live[-1] == measure_kernels(result.kernels.astype(np.float32)).live).all()
         assert result.steps[0] == 0
         assert result.steps[-1] == 8
         assert np.isnan(result.learned_chroma[0]).all() or (result.learned_chroma[0] == 0).all()
@@ -135,15 +137,13 @@ def test_a_run_that_knew_fewer_fields_is_the_same_training() -> None:
 def test_a_network_that_learned_too_little_does_not_count(easy: Trained) -> None:
     command.main(["train", easy.source, "grey", "3", "--results", str(easy.results)])
     result = load(easy.matrix.cell("grey", 3).file(easy.results))
-    blobs = np.zeros((96, 3, 11, 11), np.float16)
-    blobs[:, :, 3:8, 3:8] = 1
-    good = result._replace(kernels=blobs, card={**result.card, "classes": 100, "curve": [{"held_out_error": 0.9}]})
+    live = np.ones((1, 96), bool)
+    good = result._replace(live=live, card={**result.card, "classes": 100, "curve": [{"held_out_error": 0.9}]})
     assert counts(good) == ""
     poor = {**good.card, "curve": [{"held_out_error": 0.98}]}
     assert "at least 3%" in counts(good._replace(card=poor))
-    dead = blobs.copy()
-    dead[50:] *= 0.01
-    assert "50 of 96 kernels are live" in counts(good._replace(kernels=dead))
+    live[-1, 50:] = False
+    assert "50 of 96 kernels are live" in counts(good)
 
 
 def test_a_damaged_result_is_told_in_one_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,190 @@
+"""What the trained networks of a matrix say: towers compared in each network, conditions compared across networks."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.experiments.matrix import RESULTS, Matrix
+from analysis.experiments.results import Result, counts, finished
+from analysis.stats import Floats, Interval, bootstrap_mean, permutation_p, rate_lower_bound, sign_test
+from analysis.towers import MIN_LIVE, tower_labels
+
+FEWEST = 3  # networks from which an interval across them is given
+HALVES = 2  # into which a network of one tower is cut, arbitrarily
+KINDS = ("as trained", "learned part")
+PERMUTATIONS = 20_000
+
+
+class Spread(NamedTuple):
+    """How far apart the towers' live kernels are in one network, at one step."""
+
+    means: tuple[float, ...]  # mean chroma energy by tower
+    range: float  # largest less smallest mean; of two towers |difference|
+    p_value: float  # of permuted labels
+    chance: float  # mean range of the permutations: a range is never negative
+    null_50: float  # range that half of the permutations stay below
+    null_95: float  # range that 95 % of the permutations stay below
+    null_999: float
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the towers are further apart than the 99.9 % null."""
+        return self.range > self.null_999
+
+
+class Course(NamedTuple):
+    """The spread over training; ``None`` where a tower has too few live kernels."""
+
+    steps: tuple[int, ...]
+    spreads: tuple[Spread | None, ...]
+
+    @property
+    def last(self) -> Spread | None:
+        """At the end of training."""
+        return self.spreads[-1]
+
+    @property
+    def detected(self) -> int | None:
+        """First step from which on the towers stay beyond the 99.9 % null to the end."""
+        step = None
+        for at, spread in zip(reversed(self.steps), reversed(self.spreads), strict=True):
+            if spread is None or not spread.beyond:
+                break
+            step = at
+        return step
+
+
+class Net(NamedTuple):
+    """One trained network."""
+
+    condition: str
+    seed: int
+    top1: float  # share of the held-out training images that are right
+    live: int
+    reason: str  # why it does not count; "" if it does
+    courses: dict[str, Course]  # "as trained" and "learned part"
+
+
+class Row(NamedTuple):
+    """One condition over its networks; those that do not count are left out, and named."""
+
+    condition: str
+    asks: str
+    nets: tuple[Net, ...]  # all that were trained
+    kind: str  # "as trained" or "learned part"
+
+    @property
+    def measured(self) -> tuple[Spread, ...]:
+        """The towers at the end of training, in the networks that count and can be measured."""
+        ends = (net.courses[self.kind].last for net in self.nets if not net.reason)
+        return tuple(spread for spread in ends if spread is not None)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean range over the networks."""
+        return float(np.mean([spread.range for spread in self.measured])) if self.measured else None
+
+    @property
+    def excess(self) -> tuple[float, ...]:
+        """By how much the range of each network exceeds what chance alone gives it on average."""
+        return tuple(spread.range - spread.chance for spread in self.measured)
+
+    @property
+    def interval(self) -> Interval | None:
+        """95 % interval of the mean excess over networks; ``None`` for fewer than 3."""
+        return bootstrap_mean(self.excess, np.random.default_rng(0)) if len(self.measured) >= FEWEST else None
+
+    @property
+    def sign_p(self) -> float | None:
+        """Exact sign test, two-sided: the range is as often above as below the median of its null."""
+        return sign_test([spread.range - spread.null_50 for spread in self.measured]) if self.measured else None
+
+    @property
+    def beyond(self) -> int:
+        """Networks whose towers are beyond the 99.9 % null."""
+        return sum(spread.beyond for spread in self.measured)
+
+    @property
+    def rate_bound(self) -> float | None:
+        """Share of such networks that the true one exceeds with 95 % confidence."""
+        return rate_lower_bound(self.beyond, len(self.measured)) if self.measured else None
+
+
+def compare_towers(
+    chroma: NDArray[np.floating], live: NDArray[np.bool_], towers: int, rng: np.random.Generator
+) -> Spread | None:
+    """The towers of one layer by chroma (n,) of its live kernels; ``None`` with under 20 live ones in a tower.
+
+    A network of one tower is cut into two arbitrary halves. Four towers need 10 live kernels each.
+    """
+    parts = max(towers, HALVES)
+    labels = tower_labels(len(chroma), parts)
+    groups = [chroma[live & (labels == tower)].astype(np.float64) for tower in range(parts)]
+    if min(map(len, groups)) < MIN_LIVE * HALVES / parts:
+        return None
+    sizes = [len(group) for group in groups]
+    means = tuple(float(group.mean()) for group in groups)
+    observed, null = max(means) - min(means), permuted_ranges(np.concatenate(groups), sizes, rng)
+    points = (float(point) for point in np.quantile(null, (0.5, 0.95, 0.999)))
+    return Spread(means, observed, permutation_p(observed, null), float(null.mean()), *points)
+
+
+def permuted_ranges(
+    values: NDArray[np.floating], sizes: Sequence[int], rng: np.random.Generator, draws: int = PERMUTATIONS
+) -> Floats:
+    """Largest less smallest group mean when values are dealt at random to groups of these sizes, shape (draws,)."""
+    shuffled = rng.permuted(np.broadcast_to(np.asarray(values, np.float64), (draws, len(values))), axis=1)
+    ends = np.cumsum([0, *sizes[:-1]])
+    means = np.add.reduceat(shuffled, ends, axis=1) / np.asarray(sizes)
+    return np.asarray(np.ptp(means, axis=1))
+
+
+def read_net(result: Result) -> Net:
+    """What one result says. Its permutations follow from its seed, so that everyone reads the same numbers."""
+    measured = {
+        "as trained": (result.chroma, result.live),
+        "learned part": (result.learned_chroma, result.learned_live),
+    }
+    steps = tuple(result.steps.tolist())
+
+    def course(chroma: NDArray[np.float32], live: NDArray[np.bool_]) -> Course:
+        rng = np.random.default_rng(result.seed)
+        return Course(
+            steps, tuple(compare_towers(*layer, result.towers, rng) for layer in zip(chroma, live, strict=True))
+        )
+
+    return Net(
+        condition=result.condition,
+        seed=result.seed,
+        top1=result.top1,
+        live=int(result.live[-1].sum()),
+        reason=counts(result),
+        courses={kind: course(*values) for kind, values in measured.items()},
+    )
+
+
+def read_matrix(matrix: Matrix, results: Path = RESULTS) -> list[Net]:
+    """All networks of a matrix whose result is kept, condition by condition."""
+    return [read_net(result) for result in kept_results(matrix, results)]
+
+
+def kept_results(matrix: Matrix, results: Path = RESULTS) -> Iterator[Result]:
+    """The results of a matrix that are there, condition by condition and seed by seed, of any seed."""
+    for condition in matrix.conditions:
+        files = sorted((results / matrix.name).glob(f"{condition.name}-seed-*.safetensors"))
+        seeds = sorted(
+            int(seed) for file in files if (seed := file.stem.removeprefix(f"{condition.name}-seed-")).isdigit()
+        )
+        found = (finished(matrix.cell(condition.name, seed), results) for seed in seeds)
+        yield from (result for result in found if result)
+
+
+def rows_of(matrix: Matrix, nets: Sequence[Net], kind: str = KINDS[0]) -> list[Row]:
+    """A row per condition, also of those that have no network yet."""
+    return [
+        Row(row.name, row.asks, tuple(net for net in nets if net.condition == row.name), kind)
+        for row in matrix.conditions
+    ]

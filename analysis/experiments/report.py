@@ -1,0 +1,123 @@
+"""A matrix of experiments in words and tables: which condition parts the towers, in how many networks, how far."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.experiments.matrix import Matrix
+from analysis.experiments.nets import FEWEST, KINDS, Net, Row, rows_of
+from analysis.stats import Interval
+
+NOTE = (
+    "Range: largest less smallest mean chroma energy of the towers' live kernels; of two towers the difference without "
+    "its sign (which tower is the colourful one is arbitrary), of one tower that of two arbitrary halves. Chance: its "
+    "mean when the kernels' labels are shuffled. The network is the unit; its interval needs three of them. Beyond: "
+    "networks over the 99.9 % point of their own null; the bound is what their true share exceeds with 95 % confidence."
+)
+
+COLUMNS = (("nets", 5), ("range", 6), ("chance", 7), ("excess, 95 %", 24), ("sign p", 7), ("beyond", 7), ("bound", 6))
+
+
+def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
+    """The findings in sentences, no stronger than the number of networks allows."""
+    case = next(iter(rows_of(matrix, nets)))
+    if not case.measured:
+        return [f"No network of “{case.condition}” has been measured yet."]
+    n = len(case.measured)
+    lines = [
+        f"“{case.condition}”, {_nets(n)}: the towers' mean chroma differs by {case.mean:.3f} on average, "
+        f"{_signed(sum(case.excess) / n)}{_ends(case.interval)} more than shuffled labels give; "
+        f"{case.beyond} of {n} beyond the 99.9 % null (true share at least {case.rate_bound:.0%})."
+    ]
+    learned = next(iter(rows_of(matrix, nets, KINDS[1])))
+    if learned.measured:
+        lines.append(
+            f"Of the learned part alone: {learned.mean:.3f}, {learned.beyond} of {len(learned.measured)} beyond it."
+        )
+    if n < FEWEST:
+        lines.append(f"{_nets(n)} say nothing about every training; {FEWEST} are needed for an interval.")
+    return lines
+
+
+def table(matrix: Matrix, nets: Sequence[Net]) -> pd.DataFrame:
+    """A row per condition and kind (as trained, learned part), in numbers."""
+    return pd.DataFrame([_numbers(row) for kind in KINDS for row in rows_of(matrix, nets, kind) if row.nets])
+
+
+def net_table(nets: Sequence[Net]) -> pd.DataFrame:
+    """A row per network and kind, those that do not count included, with the reason."""
+    return pd.DataFrame([_net_numbers(net, kind) for net in nets for kind in KINDS])
+
+
+def text(matrix: Matrix, nets: Sequence[Net]) -> str:
+    """The report for a terminal."""
+    lines = [matrix.title, "", *summary(matrix, nets), ""]
+    ends = (f"{name:>{width}s}" for name, width in COLUMNS)
+    heads = f"{'condition':18s} {' '.join(ends)}"
+    for kind in KINDS:
+        lines += [f"{kind}:", heads, *(_line(row) for row in rows_of(matrix, nets, kind) if row.nets), ""]
+    lines += [f"left out: {net.condition}, seed {net.seed}: {net.reason}" for net in nets if net.reason]
+    missing = [row.condition for row in rows_of(matrix, nets) if not row.nets]
+    lines += [f"not trained: {', '.join(missing)}"] if missing else []
+    return "\n".join([*lines, "", NOTE])
+
+
+def _line(row: Row) -> str:
+    n = len(row.measured)
+    if not n or row.mean is None:
+        return f"{row.condition:18s} {n:5d}"
+    excess = f"{_signed(sum(row.excess) / n)}{_ends(row.interval)}"
+    chance = sum(spread.chance for spread in row.measured) / n
+    return (
+        f"{row.condition:18s} {n:5d} {row.mean:6.3f} {chance:7.3f} {excess:>24s} {row.sign_p:7.2g} "
+        f"{row.beyond:3d}/{n:<3d} {row.rate_bound:6.1%}"
+    )
+
+
+def _numbers(row: Row) -> dict[str, Any]:
+    n, interval = len(row.measured), row.interval
+    return {
+        "condition": row.condition,
+        "kind": row.kind,
+        "trained": len(row.nets),
+        "n": n,
+        "mean_range": row.mean,
+        "mean_chance": sum(spread.chance for spread in row.measured) / n if n else None,
+        "mean_excess": sum(row.excess) / n if n else None,
+        "excess_low": interval.low if interval else None,
+        "excess_high": interval.high if interval else None,
+        "sign_p": row.sign_p,
+        "beyond_999": row.beyond,
+        "rate_lower_bound": row.rate_bound,
+    }
+
+
+def _net_numbers(net: Net, kind: str) -> dict[str, Any]:
+    spread, course = net.courses[kind].last, net.courses[kind]
+    return {
+        "condition": net.condition,
+        "seed": net.seed,
+        "kind": kind,
+        "top1": net.top1,
+        "live": net.live,
+        "left_out": net.reason,
+        **{f"mean_{chr(ord('A') + tower)}": mean for tower, mean in enumerate(spread.means if spread else ())},
+        "range": spread.range if spread else None,
+        "p_value": spread.p_value if spread else None,
+        "null_95": spread.null_95 if spread else None,
+        "null_999": spread.null_999 if spread else None,
+        "detected_at_step": course.detected,
+    }
+
+
+def _nets(n: int) -> str:
+    return f"{n} network" + "s" * (n != 1)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def _ends(interval: Interval | None) -> str:
+    return f" [{interval.low:+.3f}, {interval.high:+.3f}]" if interval else ""

@@ -1,0 +1,135 @@
+"""What is said across networks: the towers' range against brute force, and rows of planted networks."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from analysis.experiments.matrix import load_matrix
+from analysis.experiments.nets import Course, Net, Row, Spread, compare_towers, permuted_ranges, read_net, rows_of
+from analysis.experiments.report import net_table, summary, table, text
+from analysis.experiments.results import Result
+
+MATRIX = load_matrix("tiny-imagenet")
+LIVE = np.ones(96, bool)
+
+
+def result_of(
+    chroma: np.ndarray, *, condition: str = "two-towers", seed: int = 1, towers: int = 2, error: float = 0.7
+) -> Result:
+    """A result with this chroma (steps, 96) at steps 0, 1, 2, ..."""
+    card = {
+        "training": {"mode": "chm145", "network": {"towers": towers}},
+        "curve": [{"held_out_error": error}],
+        "classes": 200,
+    }
+    chroma = chroma.astype(np.float32)
+    live = np.ones(chroma.shape, bool)
+    kernels = np.zeros((96, 3, 11, 11), np.float16)
+    return Result(condition, seed, card, kernels, np.arange(len(chroma)), chroma, live, chroma, live)
+
+
+def parted(by: float, rng: np.random.Generator, steps: int = 1) -> np.ndarray:
+    """Chroma of towers whose means lie `by` apart."""
+    return np.clip(rng.normal(0.4, 0.1, (steps, 96)) + by * (np.arange(96) >= 48), 0, 1)
+
+
+def test_the_range_of_shuffled_groups_is_that_of_all_permutations() -> None:
+    values, sizes = [0.1, 0.9, 0.4, 0.2], (1, 2, 1)
+    every = [np.ptp([order[0], (order[1] + order[2]) / 2, order[3]]) for order in permutations(values)]
+    drawn = permuted_ranges(np.array(values), sizes, np.random.default_rng(0), 40_000)
+    np.testing.assert_allclose(sorted(set(drawn.round(9))), sorted(set(np.round(every, 9))))
+    assert drawn.mean() == pytest.approx(np.mean(every), abs=0.003)
+
+
+def test_two_towers_are_compared_by_the_difference_of_their_means() -> None:
+    chroma = parted(0.3, np.random.default_rng(0))[0]
+    found = compare_towers(chroma, LIVE, 2, np.random.default_rng(1))
+    assert found is not None
+    assert found.range == pytest.approx(abs(chroma[:48].mean() - chroma[48:].mean()))
+    assert found.means == pytest.approx((chroma[:48].mean(), chroma[48:].mean()))
+    assert found.beyond
+    assert found.null_50 < found.null_95 < found.null_999 < found.range
+
+
+def test_a_colourful_fourth_of_four_towers_is_found_and_shuffled_it_is_not() -> None:
+    rng = np.random.default_rng(0)
+    chroma = np.clip(rng.normal(0.3, 0.1, 96) + 0.4 * (np.arange(96) >= 72), 0, 1)
+    four = compare_towers(chroma, LIVE, 4, rng)
+    assert four is not None
+    assert len(four.means) == 4
+    assert four.beyond
+    shuffled = compare_towers(rng.permutation(chroma), LIVE, 4, rng)
+    assert shuffled is not None
+    assert not shuffled.beyond
+
+
+def test_dead_kernels_are_not_counted_and_too_few_live_ones_are_not_compared() -> None:
+    chroma, live = parted(0.0, np.random.default_rng(0))[0], LIVE.copy()
+    chroma[:5], live[:5] = 1.0, False
+    found = compare_towers(chroma, live, 2, np.random.default_rng(0))
+    assert found is not None
+    assert found.means[0] == pytest.approx(chroma[5:48].mean())
+    live[:29] = False
+    assert compare_towers(chroma, live, 2, np.random.default_rng(0)) is None
+
+
+def test_under_the_null_p_values_are_uniform() -> None:
+    rng = np.random.default_rng(0)
+    found = [compare_towers(rng.beta(0.4, 0.4, 96), LIVE, 2, rng) for _ in range(200)]
+    p_values = np.array([spread.p_value for spread in found if spread])
+    assert len(p_values) == 200
+    assert (p_values < 0.05).sum() in range(3, 20)  # 10 expected; outside this, less than once in a thousand
+    assert p_values.mean() == pytest.approx(0.5, abs=0.07)
+
+
+def test_the_split_is_detected_from_the_step_after_which_it_stays() -> None:
+    def spread(beyond: bool) -> Spread:
+        return Spread((0.1, 0.4), 0.3, 0.001, 0.05, 0.05, 0.1, 0.2 if beyond else 0.4)
+
+    def detected(*beyond: bool | None) -> int | None:
+        return Course(tuple(range(len(beyond))), tuple(None if b is None else spread(b) for b in beyond)).detected
+
+    assert detected(None, False, True, True) == 2
+    assert detected(True, False, True) == 2
+    assert detected(True, True) == 0
+    assert detected(True, False) is None
+
+
+def test_rows_hold_networks_that_count_and_name_the_others() -> None:
+    rng = np.random.default_rng(0)
+    nets = [read_net(result_of(parted(0.3, rng), seed=seed)) for seed in (1, 2, 3, 4)]
+    nets += [read_net(result_of(parted(0.0, rng), seed=5, error=0.99))]
+    nets += [read_net(result_of(parted(0.0, rng), condition="one-tower", towers=1))]
+    case = rows_of(MATRIX, nets)[0]
+    assert (len(case.nets), len(case.measured), case.beyond) == (5, 4, 4)
+    assert case.mean == pytest.approx(0.3, abs=0.05)
+    assert case.interval is not None
+    assert case.interval.low < np.mean(case.excess) < case.interval.high
+    assert case.sign_p == pytest.approx(2 / 2**4)
+    assert case.rate_bound == pytest.approx(0.05 ** (1 / 4))
+    told = text(MATRIX, nets)
+    assert "left out: two-towers, seed 5: 1.0% of the held-out images are right" in told
+    assert "not trained: longer, grey" in told
+    assert "4 networks" in summary(MATRIX, nets)[0]
+
+
+def test_few_networks_are_not_generalised_from() -> None:
+    nets = [read_net(result_of(parted(0.3, np.random.default_rng(0))))]
+    row = rows_of(MATRIX, nets)[0]
+    assert row.interval is None
+    assert "say nothing about every training" in summary(MATRIX, nets)[-1]
+    assert "No network" in summary(MATRIX, [])[0]
+
+
+def test_tables_hold_the_numbers_of_rows_and_networks() -> None:
+    rng = np.random.default_rng(0)
+    nets = [read_net(result_of(parted(0.2, rng, steps=3), seed=seed)) for seed in (1, 2, 3)]
+    frame = table(MATRIX, nets).set_index("kind")
+    row: Row = rows_of(MATRIX, nets)[0]
+    assert frame.loc["as trained", "mean_range"] == row.mean
+    assert frame.loc["as trained", "n"] == 3
+    per_net = net_table(nets)
+    assert len(per_net) == 6
+    assert per_net["range"].to_numpy()[::2] == pytest.approx([spread.range for spread in row.measured])
+    assert isinstance(nets[0], Net)
