@@ -122,7 +122,7 @@ def counts(result: Result) -> str:
     if result.top1 < least:
         return f"{result.top1:.1%} of the held-out images are right, at least {least:.0%} are needed."
     live = int(result.live[-1].sum())
-    return "" if live >= LEAST_LIVE else f"{live} of {len(result.kernels)} kernels are live, {LEAST_LIVE} are needed."
+    return "" if live >= LEAST_LIVE else f"{live} of {result.live.shape[1]} kernels are live, {LEAST_LIVE} are needed."
 
 
 def _measured(kernels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
