@@ -1,8 +1,6 @@
-"""Why one image was taken for what it is not: what the towers contribute, and which images are alike."""
+"""Why one image was taken for what it is not: what the towers contribute, and what a linear head says."""
 
-from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +10,6 @@ from torch import Tensor, nn
 from alexnet_core.model import AlexNet, Linear
 from analysis.lesion import Lesion, run_under, tower_lesion
 from analysis.workspace.head import Head
-
-
-class Neighbour(NamedTuple):
-    """An image that is alike: its row in the gallery, and how far its features are (Euclidean)."""
-
-    row: int
-    distance: float
 
 
 def with_head(model: AlexNet, head: Head) -> AlexNet:
@@ -46,19 +37,3 @@ def tower_contributions(model: AlexNet, image: Tensor) -> NDArray[np.float32]:
     logits = run_under(model, image, [Lesion(), *lesions])
     probabilities: NDArray[np.float32] = logits[:, 0].softmax(-1).numpy()
     return probabilities
-
-
-def nearest(
-    index: Any, features: NDArray[np.floating], rows: range, *, without: Collection[int] = (), count: int = 6
-) -> list[Neighbour]:
-    """The images among `rows` (step 1) of a faiss index that are most alike to features (d,), the nearest first.
-
-    `without` are rows to pass over, such as the image itself. Shorter where there are fewer.
-    """
-    import faiss  # seconds, which pages without neighbours need not wait for
-
-    query = np.asarray(features, np.float32)[None]
-    inside = faiss.SearchParameters(sel=faiss.IDSelectorRange(rows.start, rows.stop))  # type: ignore[call-arg]
-    squares, found = index.search(query, min(count + len(without), len(rows)), params=inside)
-    pairs = zip(found[0].tolist(), np.sqrt(np.maximum(squares[0], 0)).tolist(), strict=True)
-    return [Neighbour(row, distance) for row, distance in pairs if row not in without][:count]

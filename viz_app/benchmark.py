@@ -91,6 +91,11 @@ class Visitor(SessionClient):
         self._state(field).string_value = text
         return await self._run(self.widgets[field][1])
 
+    async def enter_number(self, field: str, value: int) -> float:
+        """Type into a field for whole numbers."""
+        self._state(field).double_value = value
+        return await self._run(self.widgets[field][1])
+
     async def press(self, button: str) -> float:
         """Press a button."""
         state = self._state(button)
@@ -174,6 +179,7 @@ async def measure(repeats: int, rng: np.random.Generator) -> list[Row]:
         await guest.open("kernels")
         kernels = [await guest.click("board", number % 48) for number in range(repeats + 1)]
         errors = await measure_errors(guest, repeats)
+        retrieval = await measure_retrieval(guest, photos(repeats + 1, rng))
     opening_kernels, opening_inspect = zip(*visits, strict=True)
     return [
         Row("upload a 12-megapixel JPEG: to top-5 and all maps", uploads[1:], 400),
@@ -182,6 +188,7 @@ async def measure(repeats: int, rng: np.random.Generator) -> list[Row]:
         Row("open Inspect with that photo", list(opening_inspect[1:]), 1000),
         Row("open Kernels", list(opening_kernels[1:]), 1000),
         *errors,
+        *retrieval,
     ]
 
 
@@ -200,6 +207,21 @@ async def measure_errors(guest: Visitor, repeats: int) -> list[Row]:
         Row("type into a filter (Errors)", filtering[1:], 300),
         Row("turn the page (Errors)", turning[1:], 300),
         Row("open the next image and its card (Errors)", images[1:], 500),
+    ]
+
+
+async def measure_retrieval(guest: Visitor, files: list[bytes]) -> list[Row]:
+    """The events of the Retrieval page; none where the workspace has no index."""
+    opening = [(await guest.open("retrieval"), await guest.open("kernels"))[0] for _ in files]
+    await guest.open("retrieval")
+    if "upload" not in guest.widgets:
+        return []
+    uploads = [await guest.upload(data, f"query-{number}.jpg") for number, data in enumerate(files)]
+    walks = [await guest.enter_number("asked_row", number) for number in range(len(files))]
+    return [
+        Row("open Retrieval", opening[1:], 1000),
+        Row("upload a 12-megapixel JPEG: to six neighbours", uploads[1:], 300),
+        Row("walk to another image (Retrieval)", walks[1:], 300),
     ]
 
 

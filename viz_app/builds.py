@@ -4,42 +4,26 @@
 the end of the app cut short is taken up by the next one.
 """
 
-import atexit
-import os
-import re
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from threading import Lock, Thread
 
 from alexnet_core.paths import data_home
 from analysis.workspace import Progress, WorkspaceError, find_workspace, read_progress
-
-ROOT = Path(__file__).resolve().parents[1]  # where `python -m analysis.workspace` finds its packages
-NICENESS = 10  # pages come first
-BAR = re.compile(r"(?P<step>[^|]+): +(?P<percent>\d+)%\|")  # a progress bar of tqdm
+from viz_app.jobs import Job
 
 
 @dataclass
-class Build:
-    """One build: what was asked for, since when, what it printed last, and how it ended."""
+class Build(Job):
+    """One build, and what was asked for."""
 
     options: tuple[str, ...] = ()
     afterwards: Callable[[], None] | None = None
-    started: float = field(default_factory=time.monotonic)
-    step: str = "Waiting for its turn"
-    percent: int = 0
-    said: str = ""
-    running: bool = True
-    failed: bool = False
 
 
 _builds: dict[str, Build] = {}
 _asked: set[str] = set()
-_processes: set[subprocess.Popen[str]] = set()
 _guard = Lock()
 _turn = Lock()
 
@@ -54,7 +38,7 @@ def start(workspace: str, *options: str, afterwards: Callable[[], None] | None =
             return
         if before and before.failed and not options:
             options, afterwards = before.options, before.afterwards
-        build = _builds[workspace] = Build(options, afterwards)
+        build = _builds[workspace] = Build(options=options, afterwards=afterwards)
     home = str(data_home().absolute())  # the process starts in another folder
     Thread(target=_run, args=(build, command(workspace, *options), home), daemon=True).start()
 
@@ -86,9 +70,7 @@ def is_running(workspace: str) -> bool:
 def last_error(workspace: str) -> str:
     """Why the last build of this workspace failed, in one sentence; empty if it did not."""
     build = _builds.get(workspace)
-    if build is None or not build.failed:
-        return ""
-    return build.said or "The process that built it was ended from outside; what it had done is kept."
+    return build.problem if build else ""
 
 
 def progress_of(workspace: str) -> Progress | None:
@@ -100,52 +82,17 @@ def progress_of(workspace: str) -> Progress | None:
     build = _builds.get(workspace)
     if written or build is None or not build.running:
         return written
-    return Progress(build.step, build.percent, 100, time.monotonic() - build.started)
+    return Progress(build.step, build.percent, 100, build.seconds)
 
 
 def _run(build: Build, arguments: list[str], home: str) -> None:
-    """Wait for the turn, then for the process, listening to what it prints."""
+    """Wait for the turn, then for the process."""
     with _turn:
-        build.step = "Starting"
         try:
-            build.failed = _listen(build, arguments, home) != 0
+            build.run(arguments, home)
             if build.afterwards and not build.failed:
                 build.afterwards()
         except OSError as error:
-            build.failed, build.said = True, f"It could not be started: {error}."
+            build.failed, build.said = True, f"It could not be finished: {error}."
         finally:
             build.running = False
-
-
-def _listen(build: Build, arguments: list[str], home: str) -> int:
-    """The exit status of the process; its last bar and its last sentence are kept."""
-    environment = os.environ | {"ALEXNET_HOME": home, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as process:
-        _processes.add(process)
-        _step_back(process.pid)
-        for line in process.stderr or ():  # universal newlines: each state of a bar is a line
-            if bar := BAR.match(line):
-                build.step, build.percent = bar["step"].strip(), int(bar["percent"])
-            elif line.strip():
-                build.said = line.strip()
-    _processes.discard(process)
-    return process.returncode
-
-
-def _step_back(pid: int) -> None:
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
-
-
-@atexit.register
-def _end_with_the_app() -> None:
-    for process in tuple(_processes):
-        process.terminate()

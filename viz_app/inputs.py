@@ -121,6 +121,16 @@ def fetch_offer(workspace: Workspace) -> None:
     st.code(f"python -m analysis.workspace build {workspace.name}", language="bash")
 
 
+def offer_build(workspace: Workspace, problem: str) -> None:
+    """Say what is not built, with the button that builds it; while that is under way, how far it is."""
+    if builds.progress_of(workspace.name):
+        build_progress(workspace.name)
+        return
+    build_failure(workspace.name)
+    st.info(escaped(problem), icon=":material/construction:")
+    st.button("Build", key="build_missing", type="primary", on_click=builds.start, args=(workspace.name,))
+
+
 def build_failure(name: str) -> None:
     """Why the last build failed, if it did."""
     if error := builds.last_error(name):
@@ -129,14 +139,13 @@ def build_failure(name: str) -> None:
 
 def photo_picker(checkpoint: Checkpoint) -> list[Photo]:
     """One photo or two: of the workspace, a sample, an upload or a shot; own photos stay for the session."""
-    own: dict[str, Photo] = st.session_state.setdefault("own_photos", {})
-    workspace = current_workspace()
+    own, workspace = own_photos(), current_workspace()
     gallery = workspace_gallery(workspace) if workspace else None
     rows = _rows_to_choose(gallery) if gallery else {}
     names = (*rows, *sample_names(), *own)
     choice, upload = st.columns(2, gap="large")
     with upload:
-        _uploader(checkpoint)
+        photo_uploader(checkpoint, _choose_pair)
     with choice:
         first = st.selectbox(
             "Photo",
@@ -168,6 +177,12 @@ def photo_picker(checkpoint: Checkpoint) -> list[Photo]:
     return list({taken.sha256: taken for taken in chosen}.values())  # the same photo twice is one photo
 
 
+def own_photos() -> dict[str, Photo]:
+    """What this visitor has uploaded or taken, by name; forgotten with the session."""
+    found: dict[str, Photo] = st.session_state.setdefault("own_photos", {})
+    return found
+
+
 def _rows_to_choose(gallery: Gallery) -> dict[str, int]:
     """Images of the gallery by name: a dozen, and those that a link or a click asked for."""
     state, asked = st.session_state, st.query_params.get("image", "")
@@ -195,13 +210,14 @@ def _photo_named(name: str, own: Mapping[str, Photo], rows: Mapping[str, int], g
     return gallery.photo(rows[name]) if gallery and name in rows else sample(name)
 
 
-def _uploader(checkpoint: Checkpoint) -> None:
+def photo_uploader(checkpoint: Checkpoint, show: Callable[[list[str]], None]) -> None:
+    """Upload of own photos; the names of those that just came are handed to `show` before the page is drawn anew."""
     st.file_uploader(
         "Your own photos",
         accept_multiple_files=True,
         key="upload",
         on_change=_take_uploads,
-        args=(checkpoint,),
+        args=(checkpoint, show),
         max_upload_size=UPLOAD_LIMIT,
         help=f"{', '.join(READERS)}; the kind is read from the content, not from the name. Of an animation the first "
         "picture is used. The photo stays on the machine that runs this app and is forgotten with the session.",
@@ -211,10 +227,10 @@ def _uploader(checkpoint: Checkpoint) -> None:
             st.error(problem, icon=":material/broken_image:")
 
 
-def _take_uploads(checkpoint: Checkpoint) -> None:
-    """What was just uploaded becomes the photo on show, two files the pair; what of it cannot be used is said."""
+def _take_uploads(checkpoint: Checkpoint, show: Callable[[list[str]], None]) -> None:
+    """Keep what was just uploaded; what of it cannot be used is said."""
     state = st.session_state
-    own = {name: shot for name, shot in state.own_photos.items() if name == SHOT_NAME}
+    own = {name: shot for name, shot in own_photos().items() if name == SHOT_NAME}
     seen, fresh, problems = state.get("seen_uploads", frozenset()), [], []
     for file in state.upload:
         name, new = _free_name(file.name, own), file.file_id not in seen
@@ -226,8 +242,14 @@ def _take_uploads(checkpoint: Checkpoint) -> None:
             fresh += [name] if new else []
     state.own_photos, state.photo_problems = own, problems
     state.seen_uploads = frozenset(file.file_id for file in state.upload)
-    for key, name in zip(("photo", "second"), fresh, strict=False):
-        state[key] = name
+    if fresh:
+        show(fresh)
+
+
+def _choose_pair(names: Sequence[str]) -> None:
+    """A photo that was just uploaded becomes the one on show, two the pair."""
+    for key, name in zip(("photo", "second"), names, strict=False):
+        st.session_state[key] = name
 
 
 def _take_shot(checkpoint: Checkpoint) -> None:

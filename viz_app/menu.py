@@ -17,5 +17,6 @@ PAGES = (
     Row("views/kernels.py", "Kernels", ":material/grid_view:", "kernels"),
     Row("views/towers.py", "Towers", ":material/cell_tower:", "towers"),
     Row("views/errors.py", "Errors", ":material/error:", "errors"),
+    Row("views/retrieval.py", "Retrieval", ":material/travel_explore:", "retrieval"),
     Row("views/workspaces.py", "Workspaces", ":material/folder_open:", "workspaces"),
 )

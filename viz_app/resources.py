@@ -6,7 +6,6 @@ Keys are names, checkpoint ids and content hashes, never pixels or tensors: Stre
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,8 @@ from torch import Tensor
 
 from alexnet_core import Checkpoint, list_checkpoints, load_checkpoint
 from alexnet_core.colour import recoloured
-from alexnet_core.paths import datasets_dir
+from alexnet_core.images import decode_image
+from alexnet_core.paths import datasets_dir, features_dir
 from alexnet_core.predict import probabilities
 from alexnet_core.store import ImageStore
 from analysis.activations import Activations, Maps, read_activations
@@ -30,6 +30,8 @@ from analysis.errors.confusions import Counts, Pair, confused_pairs, confusion_c
 from analysis.errors.rates import Rates, rates
 from analysis.errors.selection import Selection, in_split, select
 from analysis.evaluate import Evaluation, open_evaluation
+from analysis.experiments.matrix import RESULTS, Matrix
+from analysis.experiments.nets import Net, read_matrix
 from analysis.kernels import (
     KernelIndices,
     Snapshots,
@@ -39,8 +41,13 @@ from analysis.kernels import (
     measure_kernels,
 )
 from analysis.lesion import STAGES, unit_means
+from analysis.projection import ImageMap, MapPlan, make_map, map_file, open_map
+from analysis.retrieval import Index
+from analysis.retrieval.spaces import Neighbours, Space, open_space, search, stages_of
+from analysis.routing import AxesReport, BlockMass
+from analysis.tower_study import TowerStudy
 from analysis.towers import ChromaCourse, TowerResult, chroma_course, measure_indices, tower_labels
-from analysis.why import Neighbour, nearest, tower_contributions, with_head
+from analysis.why import tower_contributions, with_head
 from analysis.workspace import (
     Head,
     Thumbnails,
@@ -49,19 +56,21 @@ from analysis.workspace import (
     default_workspace,
     find_workspace,
     list_workspaces,
-    open_features,
     open_head,
     open_images,
-    open_index,
     open_predictions,
     open_thumbnails,
 )
 from analysis.workspace.artefacts import FILES
 from viz_app.figures.image import Board, Scale, lay_out
 from viz_app.folders import Folder, look_through
+from viz_app.lab.study import axes_by_tower, blocks_of, photographs_of, studied
+from viz_app.retrieval.terms import Terms, allowed
 from viz_app.samples import Gallery, gallery
-from viz_app.switches import Stock, Switches, donor_of, guesses_with_and_without
-from viz_app.uploads import Photo, Picture, jpeg, read_picture
+from viz_app.switches import Stock, Switches, guesses_with_and_without
+from viz_app.uploads import Photo, Picture, cropped, jpeg, read_picture
+
+Stamp = tuple[tuple[str, int], ...]  # files, and when they were written
 
 CHECKPOINT_ONLY = " (checkpoint only)"  # after the name of a checkpoint that no workspace uses
 
@@ -131,10 +140,57 @@ def conv1_course(checkpoint_id: str, _checkpoint: Checkpoint) -> ChromaCourse:
     return chroma_course(snapshots, _checkpoint.model.config.towers)
 
 
+def tower_studies(checkpoint: Checkpoint, images: Gallery | None) -> dict[str, TowerStudy]:
+    """All that is compared of the first layer's towers, by "as trained" and "learned part". Raises ``ValueError``."""
+    return _tower_studies(checkpoint.id, images.key if images else "", checkpoint, images)
+
+
+@st.cache_data(show_spinner="Comparing the towers' kernels ...", max_entries=8)
+def _tower_studies(
+    checkpoint_id: str, gallery_key: str, _checkpoint: Checkpoint, _gallery: Gallery | None
+) -> dict[str, TowerStudy]:
+    return studied(_checkpoint, photographs_of(_checkpoint, _gallery))
+
+
+def matrix_nets(matrix: Matrix) -> list[Net]:
+    """The trained networks of a matrix, towers compared in each; read anew when results come."""
+    files = sorted((RESULTS / matrix.name).glob("*.safetensors"))
+    return _matrix_nets(matrix.name, tuple(map(_stamp, files)), matrix)
+
+
+@st.cache_data(show_spinner="Comparing the towers of every network ...", max_entries=4)
+def _matrix_nets(name: str, stamp: Stamp, _matrix: Matrix) -> list[Net]:
+    return read_matrix(_matrix)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def conv3_blocks(checkpoint_id: str, stock_key: str, _checkpoint: Checkpoint, _stock: Stock) -> BlockMass | None:
+    """How conv3 divides its weights among the towers, and their drive over some images of the stock."""
+    return blocks_of(_checkpoint, _stock)
+
+
+@st.cache_data(show_spinner="Ordering the connections from conv1 to conv2 ...", max_entries=8)
+def conv2_axes(checkpoint_id: str, _checkpoint: Checkpoint) -> list[AxesReport]:
+    """Axes of the connections from conv1 to conv2, inside each tower, with a fixed seed."""
+    return axes_by_tower(_checkpoint.model)
+
+
 @st.cache_resource(show_spinner=False, max_entries=24)
 def picture_of(sha256: str, source_size: int, _photo: Photo) -> Picture:
     """A photo made ready, read-only. Raises ``ImageError`` with one plain sentence, which is not kept."""
     return read_picture(_photo.data, source_size)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def photo_size(sha256: str, _photo: Photo) -> tuple[int, int]:
+    """Width and height of an upright photo, in its own pixels. Raises ``ImageError``, which is not kept."""
+    return decode_image(_photo.data).image.size
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def part_of(sha256: str, box: tuple[int, int, int, int], _photo: Photo) -> Photo:
+    """A part of an upright photo (left, top, width, height in its pixels) as a photo of its own, read-only."""
+    return cropped(_photo, box)
 
 
 @st.cache_resource(show_spinner=False, max_entries=24)
@@ -245,23 +301,44 @@ def mean_responses(checkpoint_id: str, stock_key: str, _checkpoint: Checkpoint, 
     return unit_means(_checkpoint.model, batches, STAGES["whole tower"])
 
 
-@st.cache_data(show_spinner=False, max_entries=512)
 def guesses_under(
-    checkpoint_id: str, stock_key: str, row: int, switches: Switches, _checkpoint: Checkpoint, _stock: Stock
+    checkpoint: Checkpoint, stock: Stock, photo: Photo, colours: str, switches: Switches, donor: Photo | None = None
 ) -> NDArray[np.float32]:
-    """Class probabilities for an image, intact and with towers off, shape (2, num_classes)."""
+    """Class probabilities for a photo, "original" or "grey", intact and with towers off, shape (2, num_classes).
+
+    Raises ``ValueError`` if the switches need a `donor` and there is none.
+    """
+    given = donor.sha256 if donor and switches.mode == "resample" else ""
+    return _guesses_under(
+        checkpoint.id, stock.key, photo.sha256, colours, switches, given, checkpoint, stock, photo, donor
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _guesses_under(
+    checkpoint_id: str,
+    stock_key: str,
+    sha256: str,
+    colours: str,
+    switches: Switches,
+    donor_sha256: str,
+    _checkpoint: Checkpoint,
+    _stock: Stock,
+    _photo: Photo,
+    _donor: Photo | None,
+) -> NDArray[np.float32]:
     preprocess = _checkpoint.preprocess
 
-    def image(number: int) -> Tensor:
-        photo = stock_photo(stock_key, number, _stock)
-        return preprocess.centre(picture_of(photo.sha256, preprocess.source_size, photo).stored)
+    def image(photo: Photo, colours: str) -> Tensor:
+        stored = picture_of(photo.sha256, preprocess.source_size, photo).stored
+        return preprocess.centre(recoloured(stored, colours, 0))
 
     return guesses_with_and_without(
         _checkpoint.model,
-        image(row),
+        image(_photo, colours),
         switches,
         means=mean_responses(checkpoint_id, stock_key, _checkpoint, _stock) if switches.mode == "mean" else None,
-        donor=image(donor_of(row, _stock.size)) if switches.mode == "resample" else None,
+        donor=image(_donor, "original") if donor_sha256 and _donor else None,
     )
 
 
@@ -429,20 +506,77 @@ def contributions_of(checkpoint_id: str, sha256: str, _checkpoint: Checkpoint, _
     return tower_contributions(_checkpoint.model, preprocess.centre(stored))
 
 
-def neighbours_of(workspace: Workspace, row: int, rows: tuple[int, int]) -> list[Neighbour]:
-    """The six other images among `rows` (first, last + 1) of a workspace's gallery that are most alike in fc7.
+def workspace_stages(workspace: Workspace) -> list[str]:
+    """Stages by which the images of a workspace can be compared, in the order of the network."""
+    return _stages(_features_stamp(workspace), workspace)
 
-    Raises ``WorkspaceError``, one sentence, if the index is not there.
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _stages(stamp: Stamp, _workspace: Workspace) -> list[str]:
+    return stages_of(_workspace)
+
+
+def space_of(workspace: Workspace, space: Space) -> Index:
+    """The index of a space of a workspace, read-only; its features are `Index.features_`.
+
+    One that is not there yet is fitted: seconds for "flat", minutes for others. Raises ``ValueError``, one sentence,
+    if features are not there or the index cannot be, which is not kept.
     """
-    return _neighbours(*_stamp(workspace.folder / FILES["index"]), row, rows, workspace)
+    return _space(_features_stamp(workspace), space, workspace)
+
+
+@st.cache_resource(show_spinner="Preparing the comparison ...", max_entries=8)
+def _space(stamp: Stamp, space: Space, _workspace: Workspace) -> Index:
+    return open_space(_workspace, space)
+
+
+def _features_stamp(workspace: Workspace) -> Stamp:
+    """For caches: which features there are of a workspace's images, and when they were written."""
+    others = sorted((features_dir(workspace.home) / workspace.dataset).glob("*/manifest.json"))
+    return tuple(map(_stamp, (workspace.folder / "manifest.json", *others)))
+
+
+def found_by(
+    workspace: Workspace,
+    space: Space,
+    asked: str,
+    terms: Terms,
+    without: tuple[int, ...],
+    vector: NDArray[np.float32],
+    images: Gallery,
+) -> Neighbours:
+    """The images of a workspace that are most alike to a query (d,), known by the name `asked`, in a space.
+
+    Raises ``ValueError``, one sentence, where `space_of` does.
+    """
+    return _found(_features_stamp(workspace), space, asked, terms, without, workspace, vector, images)
 
 
 @st.cache_data(show_spinner="Comparing it with all images ...", max_entries=512)
-def _neighbours(file: str, written: int, row: int, rows: tuple[int, int], _workspace: Workspace) -> list[Neighbour]:
-    index, features = _index(file, written, _workspace)
-    return nearest(index, features[row], range(*rows), without=(row,))
+def _found(
+    stamp: Stamp,
+    space: Space,
+    asked: str,
+    terms: Terms,
+    without: tuple[int, ...],
+    _workspace: Workspace,
+    _vector: NDArray[np.float32],
+    _gallery: Gallery,
+) -> Neighbours:
+    among = allowed(_gallery, terms, without)
+    index = _space(stamp, space, _workspace)
+    return search(index, _vector, terms.k, allowed=among, skip_duplicates=terms.skip_duplicates)
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _index(file: str, written: int, _workspace: Workspace) -> tuple[Any, NDArray[np.float16]]:
-    return open_index(_workspace), open_features(_workspace)
+def map_of(workspace: Workspace, plan: MapPlan) -> ImageMap | None:
+    """A map of a workspace's images, read-only; ``None`` if it is not made yet. By PCA it is made at once.
+
+    Raises ``ValueError``, one sentence, where there are no such features or images, which is not kept.
+    """
+    return _map(*_stamp(map_file(workspace, plan)), plan, workspace)
+
+
+@st.cache_resource(show_spinner="Finding the principal components ...", max_entries=16)
+def _map(file: str, written: int, plan: MapPlan, _workspace: Workspace) -> ImageMap | None:
+    kept = open_map(_workspace, plan) if written else None
+    return make_map(_workspace, plan) if kept is None and plan.method == "PCA" else kept

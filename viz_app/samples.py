@@ -77,6 +77,17 @@ class Gallery(NamedTuple):
         row = int(number[0]) if number else -1
         return row if 0 <= row < len(self.labels) and name in (str(row), self.name(row)) else None
 
+    def rows(self, split: str) -> range:
+        """Rows of a split."""
+        names = list(self.splits)
+        start = sum(len(self.splits[name].labels) for name in names[: names.index(split)])
+        return range(start, start + len(self.splits[split].labels))
+
+    def path(self, row: int) -> str:
+        """Where an image lies in its source. Raises ``IndexError`` for a row that is none."""
+        split, place = self._place(row)
+        return self.splits[split].paths[place]
+
     def pixels(self, row: int) -> Image.Image:
         """An image as the store keeps it. Raises ``IndexError`` for a row that is none."""
         split, place = self._place(row)

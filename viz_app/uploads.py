@@ -13,6 +13,7 @@ from alexnet_core.preprocess import Preprocess
 from analysis.activations import Frame, input_frame
 
 SHOWN_SIDE = 360  # pixels of the short side on the page; large JPEGs are decoded no finer than they need be
+SMALLEST = 8  # pixels of a side of a part of a photo
 SHOWN_LENGTH = 2000  # pixels of the long side: a strip of a million pixels is no JPEG
 
 
@@ -57,6 +58,32 @@ def read_picture(data: bytes, source_size: int) -> Picture:
         stored=_stored(short_side_resize(decoded.image, source_size)),
         note=decoded.note,
     )
+
+
+def cropped(whole: Photo, box: tuple[int, int, int, int]) -> Photo:
+    """A part of an upright photo, (left, top, width, height) in its pixels, every pixel kept.
+
+    A box that reaches beyond the photo ends at its edges; the name says which part it became.
+    """
+    image = decode_image(whole.data).image
+    left, top, width, height = fitted(box, *image.size)
+    name = f"{whole.name} (crop {left},{top} {width}x{height})"
+    part = image.crop((left, top, left + width, top + height))
+    return photo(name, _png(part), whole.credit, whole.truth)
+
+
+def fitted(box: tuple[float, float, float, float], width: int, height: int) -> tuple[int, int, int, int]:
+    """The whole pixels of a photo closest to a box (left, top, width, height): at least `SMALLEST` on a side."""
+    left, wide = _fitted(box[0], box[2], width)
+    top, high = _fitted(box[1], box[3], height)
+    return left, top, wide, high
+
+
+def _fitted(start: float, length: float, size: int) -> tuple[int, int]:
+    least = min(SMALLEST, size)
+    first = min(max(round(start), 0), size - least)
+    last = min(max(round(start + length), first + least), size)
+    return first, last - first
 
 
 def frame_of(picture: Picture, preprocess: Preprocess) -> Frame:

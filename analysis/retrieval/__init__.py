@@ -1,6 +1,7 @@
 """Retrieval by features: indexes, exact and approximate, and how good the neighbours are.
 
     Index("auto", metric="euclidean", memory=400_000_000, recall=0.95).fit(features, queries=held_out)   -> Index
+    Index(on_disk=True).fit(features, progress=tell, work=folder)      lists in a file; a killed fit goes on
     index.search(queries, k, allowed=rows or mask)   -> Hits(rows (q, k), distances (q, k)), nearest first
     index.add(longer_features), index.remove(rows)   -> Index; removed rows keep their numbers and are never found
     index.save(folder), Index.open(folder, features, source=...)
@@ -21,6 +22,7 @@ from analysis.retrieval.measure import AT, Measured
 from analysis.retrieval.metrics import METRICS, Features, Hits, Metric, distances_to
 from analysis.retrieval.rerank import Tuning
 from analysis.retrieval.saved import Manifest, read_manifest
+from analysis.retrieval.work import Progress
 
 __all__ = [
     "AT",
@@ -32,6 +34,7 @@ __all__ = [
     "Manifest",
     "Measured",
     "Metric",
+    "Progress",
     "RetrievalError",
     "Tuning",
     "choose_index",

@@ -3,19 +3,22 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.retrieval.exact import as_tensor, rows_in_block
-from analysis.retrieval.metrics import Features, Metric
+from analysis.retrieval.exact import rows_in_block
+from analysis.retrieval.lists import GPU_MOST, DiskLists, GpuCopy, lists_of, load_faiss, merge, on_gpu, write_lists
+from analysis.retrieval.metrics import Features, Metric, as_tensor
+from analysis.retrieval.work import ADDING, LEARNING, Work
 
 SAMPLE_BYTES = 256 << 20  # of float32 vectors that are learned from, at most
 AXIS_ROWS = 16_384  # that principal axes are learned from, at most
 CENTROID_ROWS = 64  # that each inverted list and each of 256 code words is learned from; FAISS asks for 39
+BLOCK = 1 << 19  # vectors that a killed fit adds again, at most
 _PCA = re.compile(r"^PCA(\d+),")
 
 
@@ -44,33 +47,73 @@ class Encoder:
 class Codes:
     """A FAISS index over encoded features, and which row each of its vectors is, in the order of their adding."""
 
-    def __init__(self, encoder: Encoder, index: Any, rows: NDArray[np.int64]) -> None:
+    def __init__(self, encoder: Encoder, index: Any, rows: NDArray[np.int64], disk: DiskLists | None = None) -> None:
         self.encoder = encoder
         self.index = index
         self.rows = rows
+        self.disk = disk  # the lists of the index, where they are in a file
+        self._copy: GpuCopy | None = None
+        self._copied = 0  # vectors of which it was tried
 
     @classmethod
-    def learn(cls, factory: str, features: Features, rows: NDArray[np.int64], metric: Metric, *, seed: int) -> "Codes":
+    def learn(
+        cls, factory: str, features: Features, rows: NDArray[np.int64], metric: Metric, *, seed: int, work: Work
+    ) -> "Codes":
         """Codes without vectors yet, learned from a sample of the rows.
 
         `factory` is a string of ``faiss.index_factory``; with "PCA256," at its start the principal axes are learned
         here, in seconds where FAISS takes minutes. Raises ``ValueError`` for what FAISS does not know.
         """
+        work.tell(LEARNING, 0, 1)
         rng = np.random.default_rng(seed)
         d = features.shape[1]
         head = _PCA.match(factory)
-        index = _new_index(factory[head.end() :] if head else factory, int(head[1]) if head else d, metric)
-        encoder = _encoder(features, _sample(rows, AXIS_ROWS, rng), metric, int(head[1]) if head else 0, seed)
+        dimensions = int(head[1]) if head else 0
+        index = _new_index(factory[head.end() :] if head else factory, dimensions or d, metric)
+        sample = _sample(rows, AXIS_ROWS, rng)
+        axes = work.array("axes", lambda: _axes(features, sample, metric, dimensions, seed))
+        encoder = Encoder(metric, axes[0], axes[1:])
         if not index.is_trained:
             sample = _sample(rows, _learned_from(index), rng)
-            index.train(np.concatenate([encoder(features[part]) for part in _parts(sample, d)]))
+            index = work.index("learned", lambda: _trained(index, encoder, features, sample))
+        work.tell(LEARNING, 1, 1)
         return cls(encoder, index, np.empty(0, np.int64))
 
-    def add(self, features: Features, rows: NDArray[np.int64]) -> None:
-        """Add the features of some rows, block by block."""
-        for part in _parts(rows, features.shape[1]):
-            self.index.add(self.encoder(features[part]))
+    def fill(self, features: Features, rows: NDArray[np.int64], work: Work, *, on_disk: bool) -> None:
+        """Add the features of some rows to codes without any; in blocks if they are to be kept, or in a file."""
+        lists = lists_of(self.index)
+        if on_disk and (lists is None or not hasattr(load_faiss(), "OnDiskInvertedLists")):
+            raise ValueError("FAISS cannot leave the lists of this kind on disk on this system; use on_disk=False.")
+        if work.folder is None or lists is None:
+            self.add(features, rows, work)
+            return
+        blocks = (
+            work.index(f"{start:012d}", partial(self._block, features, rows, start, work), mapped=on_disk)
+            for start in range(0, len(rows), BLOCK)
+        )
+        if on_disk:
+            filled = list(blocks)  # they are read from as long as they are here
+            file = work.folder / "lists"
+            file.unlink(missing_ok=True)  # another index may be reading it
+            sizes = write_lists(file, [lists_of(block).invlists for block in filled])
+            self.disk = DiskLists(self.index, file, sizes)
+        else:
+            merge(self.index, blocks)
+        self.rows = rows
+
+    def add(self, features: Features, rows: NDArray[np.int64], work: Work | None = None) -> None:
+        """Add the features of some rows."""
+        first, done = len(self.rows), 0
         self.rows = np.concatenate([self.rows, rows])
+        for part in _parts(rows, features.shape[1]):
+            vectors = self.encoder(features[part])
+            if self.disk:
+                self.disk.add(vectors, np.arange(first + done, first + done + len(part)))
+            else:
+                self.index.add(vectors)
+            done += len(part)
+            if work:
+                work.tell(ADDING, done, len(rows))
 
     def candidates(
         self, queries: NDArray[np.float32], count: int, effort: int, allowed: NDArray[np.bool_] | None = None
@@ -83,7 +126,7 @@ class Codes:
         """
         encoded = self.encoder(queries)
         if allowed is None:
-            return self._rows(self.index.search(encoded, count, params=_parameters(self.index, effort))[1])
+            return self._rows(self._nearest(encoded, count, effort))
         inside = allowed[self.rows]
         if self.filters:
             return self._rows(self.index.search(encoded, count, params=_parameters(self.index, effort, inside))[1])
@@ -111,25 +154,43 @@ class Codes:
 
     @property
     def bytes(self) -> int:
-        """As FAISS writes the index, which is about what it takes in memory, and the principal axes."""
-        faiss = load_faiss()
+        """In memory: as FAISS writes the index, which is about what it takes, the principal axes, and the rows."""
         sizes: list[int] = []
-        faiss.write_index(self.index, faiss.PyCallbackIOWriter(lambda written: sizes.append(len(written)), 1 << 20))
-        return sum(sizes) + self.encoder.axes.nbytes + self.encoder.mean.nbytes + self.rows.nbytes
+        faiss = load_faiss()
+        written = self.disk.empty if self.disk else self.index
+        faiss.write_index(written, faiss.PyCallbackIOWriter(lambda part: sizes.append(len(part)), 1 << 20))
+        later = self.disk.bytes[1] if self.disk else 0
+        return sum(sizes) + later + self.encoder.axes.nbytes + self.encoder.mean.nbytes + self.rows.nbytes
+
+    def _nearest(self, encoded: NDArray[np.float32], count: int, effort: int) -> NDArray[np.int64]:
+        """Positions (q, count) by the copy on a GPU if there is one, which is made at the first search."""
+        if self._copied != self.index.ntotal and not self.disk:
+            self._copied, self._copy = self.index.ntotal, on_gpu(self.index)
+        parameters = _parameters(self.index, effort)
+        if self._copy and max(count, effort) <= GPU_MOST:
+            return self._copy.search(encoded, count, parameters)
+        found: NDArray[np.int64] = self.index.search(encoded, count, params=parameters)[1]
+        return found
+
+    def _block(self, features: Features, rows: NDArray[np.int64], start: int, work: Work) -> Any:
+        """An index that has learned what ours has, with one block of the rows."""
+        block, stop = load_faiss().clone_index(self.index), min(start + BLOCK, len(rows))
+        for part in _parts(np.arange(start, stop), features.shape[1]):
+            block.add_with_ids(self.encoder(features[rows[part]]), part)
+            work.tell(ADDING, int(part[-1]) + 1, len(rows))
+        return block
 
     def _rows(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.where(positions < 0, -1, self.rows[positions])
 
 
-def load_faiss() -> Any:
-    """The module: loading it takes a moment, which nobody need wait for who only imports, and its types are partial."""
-    return import_module("faiss")
-
-
-def _encoder(features: Features, rows: NDArray[np.int64], metric: Metric, dimensions: int, seed: int) -> Encoder:
+def _axes(
+    features: Features, rows: NDArray[np.int64], metric: Metric, dimensions: int, seed: int
+) -> NDArray[np.float32]:
+    """The mean and so many principal axes (1 + dimensions, d) of some features; zeros where none are wanted."""
     d = features.shape[1]
     if not dimensions:
-        return Encoder(metric, np.zeros(d, np.float32), np.zeros((0, d), np.float32))
+        return np.zeros((1, d), np.float32)
     if dimensions > min(d, len(rows)):
         raise ValueError(
             f"PCA{dimensions} cannot keep more dimensions than the features have ({d}) or there are rows ({len(rows)})."
@@ -139,7 +200,12 @@ def _encoder(features: Features, rows: NDArray[np.int64], metric: Metric, dimens
     vectors = torch.cat([_vectors(features[part], metric) for part in _parts(rows, d)]).numpy()
     mean = vectors.mean(0) * (metric != "inner product")
     _, _, axes = randomized_svd(vectors - mean, dimensions, n_iter=2, random_state=seed)
-    return Encoder(metric, mean.astype(np.float32), np.ascontiguousarray(axes, np.float32))
+    return np.concatenate([mean[None], axes]).astype(np.float32)
+
+
+def _trained(index: Any, encoder: Encoder, features: Features, rows: NDArray[np.int64]) -> Any:
+    index.train(np.concatenate([encoder(features[part]) for part in _parts(rows, features.shape[1])]))
+    return index
 
 
 def _vectors(features: NDArray[np.floating], metric: Metric) -> torch.Tensor:
@@ -166,7 +232,10 @@ def _learned_from(index: Any) -> int:
     inner = _innermost(index)
     if hasattr(inner, "pq"):
         inner.pq.cp.max_points_per_centroid = CENTROID_ROWS
-    lists = int(inner.nlist) if isinstance(inner, faiss.IndexIVF) else 0
+    lists = 0
+    if isinstance(inner, faiss.IndexIVF):
+        lists = int(inner.nlist)
+        inner.cp.min_points_per_centroid = 1  # or FAISS warns on stderr below 39, though few more are found with them
     return min(CENTROID_ROWS * max(256, lists), SAMPLE_BYTES // (4 * int(index.d)))
 
 

@@ -4,18 +4,19 @@ The products are float32, and how far rounding can take them from the truth has 
 bound, be among the nearest is compared again in float64, so that the result is that of a comparison of all vectors.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.dlpack import from_dlpack
 
-from analysis.retrieval.metrics import Features, Hits, Metric, rank_all
+from analysis.retrieval.metrics import Features, Hits, Metric, as_tensor, rank_all
 
 QUERIES = 256  # answered in one pass over the features
 BLOCK_BYTES = 4 << 20  # of features in float32: stays in the processor's cache
+BATCH = 16_384  # vectors whose products are looked at together
 LONGEST = 1e18  # a vector whose square float32 can hold
 _UNIT = 2.0**-24  # relative rounding error of float32
 
@@ -40,8 +41,13 @@ def search_exact(
     return rank_all(features, queries, candidates, k, metric)
 
 
-def squared_lengths(features: Features, start: int = 0) -> NDArray[np.float32]:
-    """Sums of squares (n - start,) of the features from a row on. Raises ``ValueError`` unless they are finite."""
+def squared_lengths(
+    features: Features, start: int = 0, tell: Callable[[int, int], None] = lambda done, total: None
+) -> NDArray[np.float32]:
+    """Sums of squares (n - start,) of the features from a row on; `tell` is told of how many, and of all.
+
+    Raises ``ValueError`` unless they are finite.
+    """
     n, d = features.shape
     size = rows_in_block(d)
     found = np.empty(n - start, np.float32)
@@ -50,16 +56,12 @@ def squared_lengths(features: Features, start: int = 0) -> NDArray[np.float32]:
         read = as_tensor(features[i : min(i + size, n)])
         block = buffer[: len(read)].copy_(read)
         found[i - start : i - start + len(read)] = block.square_().sum(1).numpy()
+        tell(i - start + len(read), n - start)
     if len(wrong := np.flatnonzero(~(found < LONGEST**2))):
         raise ValueError(
             f"Features must be finite and shorter than {LONGEST:g}; those of row {start + wrong[0]} are not."
         )
     return found
-
-
-def as_tensor(block: NDArray[np.floating]) -> Tensor:
-    """A tensor on the same bytes, only to be read: ``torch.from_numpy`` warns where they cannot be written."""
-    return from_dlpack(block)
 
 
 def rows_in_block(d: int) -> int:
@@ -88,24 +90,33 @@ def _candidates(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wanted = torch.from_numpy(queries).to(device)
     lengths = wanted.double().norm(dim=1, keepdim=True).float()
-    d = features.shape[1]
-    size = rows_in_block(d)
     inside = np.arange(len(squares)) if allowed is None else np.flatnonzero(allowed)
     best = torch.full((len(queries), k), torch.inf, device=device)  # upper bounds of the costs of the k nearest
     found: list[tuple[Tensor, Tensor, Tensor]] = []  # query, row, lower bound of its cost
-    buffer = torch.empty(size, d, device=device)
-    for rows in (inside[i : i + size] for i in range(0, len(inside), size)):
-        together = rows[-1] + 1 - rows[0] == len(rows)
-        read = features[rows[0] : rows[-1] + 1] if together else features[rows]
-        block = buffer[: len(rows)].copy_(as_tensor(read))
-        scale = _scale(torch.from_numpy(squares[rows]).to(device), d, metric)
-        cost = scale.offset - scale.factor * (wanted @ block.T)
+    for rows in (inside[i : i + BATCH] for i in range(0, len(inside), BATCH)):
+        scale = _scale(torch.from_numpy(squares[rows]).to(device), features.shape[1], metric)
+        cost = scale.offset - scale.factor * _products(features, rows, wanted)
         error = scale.error * lengths + scale.rest
         best = torch.cat([best, cost + error], 1).topk(k, largest=False).values
         lower = cost - error
         query, column = (lower <= best[:, -1:]).nonzero(as_tuple=True)
         found.append((query, torch.from_numpy(rows).to(device)[column], lower[query, column]))
     return _by_query(found, best[:, -1])
+
+
+def _products(features: Features, rows: NDArray[np.int64], wanted: Tensor) -> Tensor:
+    """Inner products of queries (q, d) with some features, shape (q, m)."""
+    d, m = features.shape[1], len(rows)
+    size = rows_in_block(d)
+    buffer = torch.empty(min(size, m), d, device=wanted.device)
+    products = torch.empty(len(wanted), m, device=wanted.device)
+    for start in range(0, m, size):
+        part = rows[start : start + size]
+        together = part[-1] + 1 - part[0] == len(part)
+        read = features[part[0] : part[-1] + 1] if together else features[part]
+        block = buffer[: len(part)].copy_(as_tensor(read))
+        torch.mm(wanted, block.T, out=products[:, start : start + len(part)])
+    return products
 
 
 def _by_query(found: list[tuple[Tensor, Tensor, Tensor]], limit: Tensor) -> list[NDArray[np.int64]]:

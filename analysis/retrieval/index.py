@@ -8,14 +8,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from alexnet_core.files import sha256_of_values
 from analysis.retrieval.checks import RetrievalError, as_mask, as_queries, check_same, fingerprint, shape_of
 from analysis.retrieval.choose import FLAT, Choice, choose_index
-from analysis.retrieval.codes import Codes
+from analysis.retrieval.codes import BLOCK, Codes
 from analysis.retrieval.exact import search_exact, squared_lengths
 from analysis.retrieval.measure import AT, Measured, batch_ms, recall_at, single_ms
 from analysis.retrieval.metrics import METRICS, Features, Hits, Metric
 from analysis.retrieval.rerank import Tuning, search_codes, tuned
 from analysis.retrieval.saved import Manifest, read_index, write_index
+from analysis.retrieval.work import MEASURING, READING, Progress, Work
 
 AUTO = "auto"
 FEWEST = 100  # vectors that codes are learned from
@@ -29,11 +31,16 @@ class Index:
     `kind` is "flat" (exact), a factory string of FAISS such as "PCA256,IVF1024,SQ8", "PCA256,HNSW32_SQ8" or
     "OPQ32,IVF256,PQ32np" (codes say which rows to compare, the features decide), or "auto" (see `choose_index`).
     `memory` is a limit in bytes for "auto"; `recall` is the wanted recall@10, which approximate kinds are tuned to.
-    The features stay where they are and are read by slices and arrays of rows.
+    The features stay where they are and are read by slices and arrays of rows. `on_disk` leaves inverted lists (kinds
+    with "IVF") in a file, of which a search reads what it probes; `memory` then is for the rest.
 
     `fit` learns ``choice_`` (kind and why), ``tuning_``, ``measured_`` and ``live_`` (n,). Searching is safe in
     threads; fitting, adding and removing is not. FAISS and torch use the threads they are set to (OMP_NUM_THREADS).
     """
+
+    features_: Features
+    squares_: NDArray[np.float32]
+    live_: NDArray[np.bool_]
 
     def __init__(
         self,
@@ -43,39 +50,44 @@ class Index:
         memory: int | None = None,
         recall: float = 0.95,
         seed: int = 0,
+        on_disk: bool = False,
     ) -> None:
         self.kind = kind
         self.metric = metric
         self.memory = memory
         self.recall = recall
         self.seed = seed
+        self.on_disk = on_disk
 
-    def fit(self, features: Features, *, queries: ArrayLike | None = None, source: str = "") -> Self:
+    def fit(
+        self,
+        features: Features,
+        *,
+        queries: ArrayLike | None = None,
+        source: str = "",
+        progress: Progress | None = None,
+        work: Path | None = None,
+    ) -> Self:
         """Build the index over all rows, tune it, and measure it on queries that it does not hold.
 
         `queries` (q, d) are such, of which 200 are used; by default some rows are held out and added last. `source`
-        says what the features follow from, such as a hash; who opens the index can ask for it. Raises
+        says what the features follow from, such as a hash; who opens the index can ask for it. `progress` is told the
+        phase, how much of it is done, and of how much (see `analysis.retrieval.work`). `work` is a folder for what is
+        done so far, from which the same fit goes on if it was killed; `save` deletes it. Lists on disk need one. Raises
         ``RetrievalError`` for features or a kind that cannot be.
         """
-        start = perf_counter()
         vars(self).pop("measured_", None)  # not fitted until it is measured
         n, d = shape_of(features)
         self.choice_ = self._choice(n, d)
-        squares = _squares(features)
-        held = np.empty(0, np.int64) if queries is not None else _sample(n, min(QUERIES, max(1, n // 10)), self.seed)
-        asked = as_queries(features[held] if queries is None else np.asarray(queries)[:QUERIES], d)
-        self.features_, self.source_, self.squares_ = features, source, squares
-        self.live_, self.tuning_ = np.ones(n, np.bool_), Tuning(effort=1, factor=1)
-        self.codes_: Codes | None = None
-        if self.choice_.kind == FLAT:
-            self.measured_ = self._measured_flat(asked, perf_counter() - start)
-            return self
-        self.live_[held] = False  # until they have been looked for
-        codes = self._learned(np.flatnonzero(self.live_))
-        self.measured_ = self._measured_codes(codes, asked, perf_counter() - start)
-        self.live_[held] = True
-        codes.add(features, held)
-        self.codes_ = codes
+        if self.on_disk and self.choice_.kind != FLAT and (work is None or "IVF" not in self.choice_.kind):
+            raise RetrievalError(
+                f"Lists on disk need a kind with 'IVF' and a folder to work in, got {self.choice_.kind!r} and {work}: "
+                "use Index('auto', on_disk=True).fit(features, work=folder)."
+            )
+        how = self.choice_.kind, self.metric, self.seed, queries is None, BLOCK
+        self.work_ = Work(work, sha256_of_values(how, n, d, source, fingerprint(features, n)), progress)
+        with self.work_.at_hand():
+            self._fit(features, queries, source)
         return self
 
     def search(self, queries: ArrayLike, k: int, *, allowed: ArrayLike | None = None) -> Hits:
@@ -124,6 +136,7 @@ class Index:
             memory=self.memory,
             recall=self.recall,
             seed=self.seed,
+            on_disk=self.on_disk,
             shape=(n, d),
             fingerprint=fingerprint(self.features_, n),
             source=self.source_,
@@ -132,6 +145,7 @@ class Index:
             measured=self.measured_,
         )
         write_index(folder, manifest, self.codes_, squares=self.squares_, live=self.live_)
+        self.work_.remove()
 
     @classmethod
     def open(cls, folder: Path, features: Features, *, source: str | None = None) -> Self:
@@ -150,7 +164,9 @@ class Index:
             memory=manifest.memory,
             recall=manifest.recall,
             seed=manifest.seed,
+            on_disk=manifest.on_disk,
         )
+        index.work_ = Work()
         index.features_, index.source_, index.codes_ = features, manifest.source, codes
         index.squares_, index.live_ = arrays["squares"], arrays["live"]
         index.choice_, index.tuning_, index.measured_ = manifest.choice, manifest.tuning, manifest.measured
@@ -172,10 +188,35 @@ class Index:
         if self.codes_ is None:
             return f"{self.choice_.reason}; measured: {cost}."
         short = "" if found.recall[1] >= self.recall else f" (asked for: {self.recall:g})"
+        if found.disk_bytes:
+            cost += f" in memory, {found.disk_bytes / 1e6:,.1f} MB on disk"
         return (
             f"{self.choice_.reason}; measured with {found.queries} queries that it does not hold: "
             f"recall@10 {found.recall[1]:.3f}{short}, before re-ranking {found.recall_of_codes[1]:.3f}; {cost}."
         )
+
+    def _fit(self, features: Features, queries: ArrayLike | None, source: str) -> None:
+        start, work = perf_counter(), self.work_
+        n, d = features.shape
+        squares = work.array("squares", lambda: _squares(features, work=work))
+        held = np.empty(0, np.int64) if queries is not None else _sample(n, min(QUERIES, max(1, n // 10)), self.seed)
+        asked = as_queries(features[held] if queries is None else np.asarray(queries)[:QUERIES], d)
+        self.features_, self.source_, self.squares_ = features, source, squares
+        self.live_, self.tuning_ = np.ones(n, np.bool_), Tuning(effort=1, factor=1)
+        self.codes_: Codes | None = None
+        if self.choice_.kind == FLAT:
+            work.tell(MEASURING, 0, 1)
+            self.measured_ = self._measured_flat(asked, perf_counter() - start)
+            work.tell(MEASURING, 1, 1)
+            return
+        self.live_[held] = False  # until they have been looked for
+        codes = self._learned(np.flatnonzero(self.live_), work)
+        work.tell(MEASURING, 0, 1)
+        self.measured_ = self._measured_codes(codes, asked, perf_counter() - start)
+        work.tell(MEASURING, 1, 1)
+        self.live_[held] = True
+        codes.add(features, held)
+        self.codes_ = codes
 
     def _choice(self, n: int, d: int) -> Choice:
         if self.metric not in METRICS:
@@ -183,19 +224,19 @@ class Index:
         if self.kind != AUTO:
             return Choice(self.kind, f"{self.kind}, as asked for {n:,} vectors of {d:,}", None)
         try:
-            return choose_index(n, d, memory=self.memory, recall=self.recall)
+            return choose_index(n, d, memory=self.memory, recall=self.recall, on_disk=self.on_disk)
         except ValueError as error:
             raise RetrievalError(str(error)) from error
 
-    def _learned(self, rows: NDArray[np.int64]) -> Codes:
+    def _learned(self, rows: NDArray[np.int64], work: Work) -> Codes:
         """Codes of some rows, which need not be all."""
         if len(rows) < FEWEST:
             raise RetrievalError(
                 f"{self.choice_.kind!r} is learned from {FEWEST} vectors, got {len(rows)}: use 'flat'."
             )
         try:
-            codes = Codes.learn(self.choice_.kind, self.features_, rows, self.metric, seed=self.seed)
-            codes.add(self.features_, rows)
+            codes = Codes.learn(self.choice_.kind, self.features_, rows, self.metric, seed=self.seed, work=work)
+            codes.fill(self.features_, rows, work, on_disk=self.on_disk)
         except (ValueError, RuntimeError) as error:  # FAISS raises RuntimeError
             raise RetrievalError(f"{self.choice_.kind!r} cannot be built: {error}") from error
         return codes
@@ -209,6 +250,7 @@ class Index:
             single_ms=single_ms(self._flat, asked),
             batch_ms=batch_ms(self._flat, asked),
             bytes=self._bytes(None),
+            disk_bytes=0,
             build_s=build_s,
         )
 
@@ -225,6 +267,7 @@ class Index:
             single_ms=single_ms(search, asked),
             batch_ms=batch_ms(search, asked),
             bytes=self._bytes(codes),
+            disk_bytes=codes.disk.bytes[0] if codes.disk else 0,
             build_s=build_s,
         )
 
@@ -254,9 +297,10 @@ class Index:
             )
 
 
-def _squares(features: Features, start: int = 0) -> NDArray[np.float32]:
+def _squares(features: Features, start: int = 0, work: Work | None = None) -> NDArray[np.float32]:
+    tell = partial((work or Work()).tell, READING)
     try:
-        return squared_lengths(features, start)
+        return squared_lengths(features, start, tell)
     except ValueError as error:
         raise RetrievalError(str(error)) from error
 

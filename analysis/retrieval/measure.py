@@ -25,7 +25,8 @@ class Measured(NamedTuple):
     single_ms: float  # for the 10 nearest of a query alone, median
     batch_ms: float  # per query, 100 together
     bytes: int  # kept in memory; the features stay where they are
-    build_s: float
+    disk_bytes: int  # of inverted lists that are in a file
+    build_s: float  # since the fit went on, if it had been killed
 
 
 def recall_at(k: int, found: NDArray[np.int64], true: NDArray[np.int64], *, first: int | None) -> float:

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from alexnet_core.files import UNFINISHED, sha256_of_file, write_json, written_beside
 from analysis.retrieval.checks import RetrievalError
 from analysis.retrieval.choose import Choice
-from analysis.retrieval.codes import Codes, Encoder, load_faiss
+from analysis.retrieval.codes import Codes, Encoder
+from analysis.retrieval.lists import DiskLists, load_faiss, write_lists
 from analysis.retrieval.measure import Measured
 from analysis.retrieval.metrics import Metric
 from analysis.retrieval.rerank import Tuning
 
 MANIFEST = "manifest.json"
-VERSION = 1
-CODES, ARRAYS = ".faiss", ".npz"
+VERSION = 2
+CODES, ARRAYS, LISTS = ".faiss", ".npz", ".lists"
 
 
 class Manifest(NamedTuple):
@@ -31,6 +32,7 @@ class Manifest(NamedTuple):
     memory: int | None
     recall: float  # asked for
     seed: int
+    on_disk: bool
     shape: tuple[int, int]  # of the features
     fingerprint: str  # of the features, see `checks.fingerprint`
     source: str
@@ -55,9 +57,10 @@ def write_index(
         files = {}
         if codes is not None:
             arrays |= {"rows": codes.rows, "mean": codes.encoder.mean, "axes": codes.encoder.axes}
-            files[CODES] = _write(
-                folder / f"{name}{CODES}", lambda file: load_faiss().write_index(codes.index, str(file))
-            )
+            if codes.disk is not None:
+                files[LISTS], arrays["sizes"] = _write_disk(folder / f"{name}{LISTS}", codes.disk)
+            index = codes.disk.empty if codes.disk else codes.index
+            files[CODES] = _write(folder / f"{name}{CODES}", lambda file: load_faiss().write_index(index, str(file)))
         files[ARRAYS] = _write(folder / f"{name}{ARRAYS}", lambda file: _write_arrays(arrays, file))
         parts = {"choice": manifest.choice._asdict(), "tuning": manifest.tuning._asdict()}
         values = manifest._asdict() | parts | {"measured": manifest.measured._asdict()}
@@ -76,8 +79,12 @@ def read_index(folder: Path) -> tuple[Manifest, Codes | None, Mapping[str, NDArr
         arrays = dict(opened)
     if CODES not in files:
         return manifest, None, arrays
-    encoder = Encoder(manifest.metric, arrays["mean"], arrays["axes"])
-    return manifest, Codes(encoder, load_faiss().read_index(str(files[CODES])), arrays["rows"]), arrays
+    encoder, index = (
+        Encoder(manifest.metric, arrays["mean"], arrays["axes"]),
+        load_faiss().read_index(str(files[CODES])),
+    )
+    disk = DiskLists(index, files[LISTS], arrays["sizes"]) if LISTS in files else None
+    return manifest, Codes(encoder, index, arrays["rows"], disk), arrays
 
 
 def _read_manifest(folder: Path) -> tuple[Manifest, str, dict[str, str]]:
@@ -116,6 +123,13 @@ def _write(file: Path, write: Callable[[Path], None]) -> str:
     return sha256_of_file(file)
 
 
+def _write_disk(file: Path, disk: DiskLists) -> tuple[str, NDArray[np.uint64]]:
+    """Write lists as `_write` does; their SHA-256, and how long they are."""
+    with written_beside(file) as beside:
+        sizes = write_lists(beside, disk.sources)
+    return sha256_of_file(file), sizes
+
+
 def _write_arrays(arrays: Mapping[str, NDArray[Any]], file: Path) -> None:
     with file.open("wb") as opened:
         np.savez(opened, allow_pickle=False, **arrays)
@@ -124,7 +138,7 @@ def _write_arrays(arrays: Mapping[str, NDArray[Any]], file: Path) -> None:
 def _delete_others(folder: Path, name: str) -> None:
     """Delete what earlier manifests named, and what broken saves have left."""
     for file in folder.iterdir():
-        ours = file.suffix in (CODES, ARRAYS, UNFINISHED)
+        ours = file.suffix in (CODES, ARRAYS, LISTS, UNFINISHED)
         if ours and not file.name.startswith(f"{name}."):
             with suppress(FileNotFoundError):
                 file.unlink()

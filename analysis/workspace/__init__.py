@@ -14,7 +14,7 @@ everything from here:
     open_predictions(workspace)        -> pyarrow.Table  see analysis.predictions; about(table) gives the classes
     open_features(workspace)           -> float16 (n, 4096), memory-mapped: relu7 of the central crop
     open_thumbnails(workspace)         -> Thumbnails     [i] is a JPEG
-    open_index(workspace)              -> faiss index    squared Euclidean distance between features
+    open_index(workspace)              -> Index          Euclidean distance between features, see analysis.retrieval
     open_head(workspace)               -> Head | None    None where the classes are the checkpoint's
 
 The readers raise ``WorkspaceError``, one sentence, for what is missing, stale or damaged.

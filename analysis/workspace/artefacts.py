@@ -17,6 +17,8 @@ from alexnet_core.data import open_dataset
 from alexnet_core.files import sha256_of_file, sha256_of_values, write_json
 from alexnet_core.store import ImageStore
 from analysis.predictions import TOP, read_predictions
+from analysis.retrieval import Index
+from analysis.retrieval.saved import VERSION as INDEX_VERSION
 from analysis.workspace.head import Head, HeldOut, load_head
 from analysis.workspace.progress import Progress, read_progress
 from analysis.workspace.registry import Workspace, WorkspaceError, checkpoint_place, find_workspace
@@ -31,9 +33,9 @@ FILES = {  # in the order in which they are built
     "features": "features.npy",
     "head": "head.safetensors",  # only where the classes of the images are not the checkpoint's
     "predictions": "predictions.parquet",
-    "index": "index.faiss",
+    "index": "index",  # a folder
 }
-VERSIONS = {"thumbnails": 1, "features": 1, "logits": 1, "head": 1, "predictions": 2, "index": 1}  # of the code
+VERSIONS = {"thumbnails": 1, "features": 1, "logits": 1, "head": 1, "predictions": 2, "index": 2}  # of the code
 VIEWS = 1  # central crop
 
 
@@ -69,6 +71,8 @@ class Inputs(NamedTuple):
                 goes_in = [*images, self.checkpoint_id, STAGE, VIEWS]
             case "predictions":
                 goes_in = [self.key("head" if self.head else "logits"), self.dataset, self.names_hash, TOP]
+            case "index":
+                goes_in = [self.key("features"), INDEX_VERSION]
             case _:
                 goes_in = [self.key("features")]
         return sha256_of_values(artefact, VERSIONS[artefact], goes_in)
@@ -153,6 +157,18 @@ def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
     write_json(workspace.folder / MANIFEST, values)
 
 
+def size_of(place: Path) -> int:
+    """Bytes of an artefact."""
+    return sum(file.stat().st_size for file in _files(place))
+
+
+def sha256_of(place: Path) -> str:
+    """SHA-256 of an artefact; of one that is a folder, of the names and sums of its files."""
+    if place.is_file():
+        return sha256_of_file(place)
+    return sha256_of_values(*((file.relative_to(place).as_posix(), sha256_of_file(file)) for file in _files(place)))
+
+
 def read_card(workspace: Workspace) -> dict[str, Any]:
     """The checkpoint's card with its id, without reading the weights. Raises ``WorkspaceError``."""
     try:
@@ -213,7 +229,7 @@ def verify_workspace(name: str, *, home: Path | None = None) -> list[str]:
     for artefact, found in state.artefacts.items():
         if found.status != "fresh" or manifest is None:
             problems.append(_not_fresh(workspace, artefact, found.status))
-        elif sha256_of_file(file := workspace.folder / FILES[artefact]) != manifest.artefacts[artefact].sha256:
+        elif sha256_of(file := workspace.folder / FILES[artefact]) != manifest.artefacts[artefact].sha256:
             problems.append(_damaged(workspace, file))
     return problems
 
@@ -240,14 +256,12 @@ def open_thumbnails(workspace: Workspace) -> Thumbnails:
         return Thumbnails(file)
 
 
-def open_index(workspace: Workspace) -> Any:
-    """A faiss index with ids = gallery rows, memory-mapped: ``distances, ids = index.search(queries, k)`` for
-    float32 queries (n, 4096); the distances are exact, Euclidean, and squared."""
-    import faiss  # a second that pages without neighbours need not wait for
-
-    file, _ = _fresh(workspace, "index")
-    with _as_workspace_error(workspace, file):
-        return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+def open_index(workspace: Workspace) -> Index:
+    """The index of the features by Euclidean distance; rows are those of the gallery."""
+    folder, inputs = _fresh(workspace, "index")
+    features = open_features(workspace)
+    with _as_workspace_error(workspace, folder):
+        return Index.open(folder, features, source=inputs.key("features"))
 
 
 def open_head(workspace: Workspace) -> Head | None:
@@ -257,6 +271,10 @@ def open_head(workspace: Workspace) -> Head | None:
     file, _ = _fresh(workspace, "head", check=True)
     with _as_workspace_error(workspace, file):
         return load_head(file)[0]
+
+
+def _files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
 
 
 def _store_of(workspace: Workspace) -> ImageStore | None:
@@ -273,7 +291,7 @@ def _artefact(workspace: Workspace, name: str, inputs: Inputs | None, manifest: 
     file = workspace.folder / FILES[name]
     if not file.exists():
         return Artefact("missing", 0)
-    size, entry = file.stat().st_size, manifest and manifest.artefacts.get(name)
+    size, entry = size_of(file), manifest and manifest.artefacts.get(name)
     fresh = entry and inputs and (entry.key, entry.bytes) == (inputs.key(name), size)
     return Artefact("fresh" if fresh else "stale", size)
 
@@ -284,7 +302,7 @@ def _fresh(workspace: Workspace, name: str, *, check: bool = False) -> tuple[Pat
     status = _artefact(workspace, name, inputs, manifest).status
     if status != "fresh" or inputs is None or manifest is None:
         raise WorkspaceError(_not_fresh(workspace, name, status))
-    if check and sha256_of_file(file) != manifest.artefacts[name].sha256:
+    if check and sha256_of(file) != manifest.artefacts[name].sha256:
         raise WorkspaceError(_damaged(workspace, file))
     return file, inputs
 
@@ -293,7 +311,7 @@ def _fresh(workspace: Workspace, name: str, *, check: bool = False) -> tuple[Pat
 def _as_workspace_error(workspace: Workspace, file: Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OSError, EOFError, RuntimeError) as error:  # faiss raises RuntimeError
+    except (ValueError, OSError, EOFError, RuntimeError) as error:  # FAISS raises RuntimeError
         raise WorkspaceError(f"{_damaged(workspace, file)} ({error})") from error
 
 

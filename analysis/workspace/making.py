@@ -11,11 +11,23 @@ import torch
 from numpy.typing import NDArray
 
 from alexnet_core.checkpoint import Checkpoint
-from alexnet_core.files import sha256_of_file, written_beside
+from alexnet_core.files import written_beside
 from alexnet_core.store import ImageStore
 from analysis.predictions import About, Rows, write_predictions
+from analysis.retrieval import Index
 from analysis.shards import Shard, shards_of
-from analysis.workspace.artefacts import FILES, VIEWS, Entry, Inputs, Manifest, manifest_of, state_of, write_manifest
+from analysis.workspace.artefacts import (
+    FILES,
+    VIEWS,
+    Entry,
+    Inputs,
+    Manifest,
+    manifest_of,
+    sha256_of,
+    size_of,
+    state_of,
+    write_manifest,
+)
 from analysis.workspace.head import HeldOut, load_head, log_softmax, save_head
 from analysis.workspace.progress import Reporter
 from analysis.workspace.registry import Workspace
@@ -23,10 +35,11 @@ from analysis.workspace.shards import GalleryShards, compute_gallery
 from analysis.workspace.thumbnails import write_thumbnails
 
 SHARDS = "shards"  # folder of an unfinished build
+OUTGROWN = ("index.faiss",)  # files of earlier versions, which kept the features twice
 FITTED, HELD_OUT = "train", "val"  # splits that a linear head is fitted on, and judged by
 ROWS = 8192  # features read at once
 WORK = {"thumbnails": 0.01, "features": 0.01, "head": 0.2, "predictions": 0.02, "index": 0.02}  # of the pass
-BYTES = 40_000  # of disk that an image needs while a workspace is built: features thrice, and two thumbnails
+BYTES = 32_000  # of disk that an image needs while a workspace is built: features twice, and two thumbnails
 STEPS = {
     "thumbnails": "Packing the thumbnails",
     "features": "Joining the features",
@@ -98,8 +111,8 @@ class Build:
                 with reporter.step(STEPS[name], works[name]):
                     manifest = self.make(name, manifest)
         shutil.rmtree(self.parts.root, ignore_errors=True)
-        if not self.inputs.head:
-            (self.workspace.folder / FILES["head"]).unlink(missing_ok=True)
+        for name in (*([] if self.inputs.head else [FILES["head"]]), *OUTGROWN):
+            (self.workspace.folder / name).unlink(missing_ok=True)
 
     def look(self, reporter: Reporter) -> float | None:
         """The pass over the images; returns images/s, or ``None`` if nothing was left to do."""
@@ -150,8 +163,8 @@ class Build:
         seconds = max(1e-3, time.monotonic() - began)
         entry = Entry(
             key=self.inputs.key(name),
-            sha256=sha256_of_file(file),
-            bytes=file.stat().st_size,
+            sha256=sha256_of(file),
+            bytes=size_of(file),
             seconds=round(seconds, 3),
             rate=round(self.count / seconds, 1),
         )
@@ -216,17 +229,10 @@ class Build:
             ids = np.arange(first, first := first + len(labels))
             yield Rows(ids, shard.split, images.paths[span], labels, logs, VIEWS)
 
-    def index(self, file: Path) -> None:
-        """An index that compares a query with every row. It keeps them in float16, as the features are: nothing is
-        lost, a search for one query reads half the bytes, and it can be mapped in place of read."""
-        import faiss  # seconds, too
-
-        features = self.open_features()
-        index = faiss.IndexScalarQuantizer(features.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
-        for row in range(0, len(features), ROWS):
-            index.add(features[row : row + ROWS].astype(np.float32))
-        with written_beside(file) as beside:
-            faiss.write_index(index, str(beside))
+    def index(self, folder: Path) -> None:
+        """The index that suits the gallery, exact where it is small; it reads the features where they are."""
+        index = Index().fit(self.open_features(), source=self.inputs.key("features"), work=folder)
+        index.save(folder)
 
     def open_features(self) -> NDArray[np.float16]:
         """The features, which are fresh by now."""

@@ -1,6 +1,5 @@
-"""Why an image was taken for another class: head, towers and neighbours against brute force."""
+"""Why an image was taken for another class: head and towers against what is computed by hand."""
 
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -8,7 +7,7 @@ import torch
 from alexnet_core import geometry
 from alexnet_core.model import AlexNet, build_model
 from analysis.attribution import grad_cam
-from analysis.why import nearest, tower_contributions, with_head
+from analysis.why import tower_contributions, with_head
 from analysis.workspace.head import Head
 
 
@@ -72,28 +71,3 @@ def test_the_towers_contributions_are_those_of_units_set_to_zero_by_hand() -> No
 
 def test_a_network_of_one_tower_has_no_tower_to_lose() -> None:
     assert tower_contributions(network(towers=1), image()).shape == (1, 10)
-
-
-def vectors() -> np.ndarray:
-    return np.random.default_rng(3).normal(size=(200, 16)).astype(np.float16)
-
-
-def an_index() -> faiss.Index:
-    index = faiss.IndexScalarQuantizer(16, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2)
-    index.add(vectors().astype(np.float32))
-    return index
-
-
-@pytest.mark.parametrize(("rows", "row"), [(range(0, 200), 30), (range(50, 150), 60), (range(50, 150), 180)])
-def test_neighbours_are_the_nearest_among_the_rows_without_the_image_itself(rows: range, row: int) -> None:
-    points = vectors().astype(np.float64)
-    distances = np.sqrt(((points - points[row]) ** 2).sum(1))
-    expected = sorted(set(rows) - {row}, key=lambda other: distances[other])[:6]
-    found = nearest(an_index(), vectors()[row], rows, without=[row])
-    assert [each.row for each in found] == expected
-    np.testing.assert_allclose([each.distance for each in found], distances[expected], rtol=1e-5)
-
-
-def test_where_there_are_few_rows_there_are_few_neighbours() -> None:
-    found = nearest(an_index(), vectors()[11], range(10, 14), without=[11])
-    assert {each.row for each in found} == {10, 12, 13}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from analysis.dissociation import INTACT, Controls, LesionReport, Off, compare, rank_among, verdict_of
 from analysis.lesion import MODES, SCOPES
 from viz_app import builds
+from viz_app.figures import rows, theme
 
 
 @pytest.fixture(autouse=True)
@@ -41,15 +42,16 @@ def fresh_caches() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def checked_by_plotly(request: pytest.FixtureRequest) -> Iterator[None]:
     """Names and values that plotly does not know fail in this file's `figures`; the page leaves its checks out."""
-    figures = request.module.figures
-    plain = figures.plain_figure
+    plain = theme.plain_figure
 
     def checked(traces: list[dict[str, Any]], layout: dict[str, Any], *, height: int) -> go.Figure:
         go.Figure(traces, layout)
         return plain(traces, layout, height=height)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "plain_figure", checked)
+        for module in (request.module.figures, rows):
+            if hasattr(module, "plain_figure"):
+                patch.setattr(module, "plain_figure", checked)
         yield
 
 

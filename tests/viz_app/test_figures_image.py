@@ -12,7 +12,7 @@ from plotly.colors import get_colorscale, sample_colorscale, unlabel_rgb
 from alexnet_core.config import named_config
 from alexnet_core.geometry import receptive_field
 from alexnet_core.preprocess import Preprocess
-from analysis.activations import Balance, Frame, Maps, Position, receptive_box
+from analysis.activations import Balance, Box, Frame, Maps, Position, receptive_box
 from viz_app.figures import image
 from viz_app.figures.image import Board, Scale, lay_out, shared_scale
 from viz_app.figures.theme import DIVERGING, SEQUENTIAL
@@ -273,3 +273,19 @@ def test_a_swatch_stands_before_the_bar_whose_name_speaks_of_it() -> None:
     assert (square.fillcolor, square.yanchor) == ("#1fa3a0", 1)
     assert max(square.x0, square.x1) < 0
     assert not image.guess_bars(["cat", "dog"], np.array([0.7, 0.2]), ["", ""]).layout.shapes
+
+
+def test_a_box_on_a_photo_is_outlined_and_all_else_dimmed(picture: Picture) -> None:
+    figure = image.crop_figure(picture, 1200, 900, Box(100, 200, 400, 500))
+    dimmed, *lines = figure.layout.shapes
+    assert dimmed.path == "M 0,0 H 1200 V 900 H 0 Z M 100,200 V 500 H 400 V 200 Z"
+    assert {(line.x0, line.y0, line.x1, line.y1) for line in lines} == {(100, 200, 400, 500)}
+    assert (figure.layout.images[0].sizex, figure.layout.images[0].sizey) == (1200, 900)
+    assert figure.layout.dragmode == "select"
+    assert not image.crop_figure(picture, 1200, 900).layout.shapes
+
+
+def test_a_box_can_be_drawn_anywhere_as_points_lie_all_over_the_photo(picture: Picture) -> None:
+    points = image.crop_figure(picture, 1200, 900).data[0]
+    assert (min(points.x), max(points.x), min(points.y), max(points.y)) == (0, 1200, 0, 900)
+    assert points.marker.opacity == points.selected.marker.opacity == points.unselected.marker.opacity == 0

@@ -145,3 +145,70 @@ def test_files_are_the_same_in_another_process() -> None:
     here: dict[str, list[str]] = {}
     exec(FILES, here)
     assert found.stdout.split() == here["digests"]
+
+
+def small(value: int) -> np.ndarray:
+    return np.full((4, 4, 3), value, np.uint8)
+
+
+FOUND = (paper.Alike(small(1), "crane, bird", 26.349, True), paper.Alike(small(2), "cup", 0.2134, False))
+ROW = paper.AlikeRow(small(0), "crane, bird", FOUND)
+
+
+def grid(figure: Figure) -> list[list[Axes]]:
+    """Its images as they lie, from above and from the left."""
+    rows: dict[float, list[Axes]] = {}
+    for axes in sorted(figure.axes, key=lambda one: (-one.get_position().y0, one.get_position().x0)):
+        rows.setdefault(round(axes.get_position().y0, 3), []).append(axes)
+    return list(rows.values())
+
+
+def test_a_query_stands_first_and_what_was_found_follows_from_the_nearest() -> None:
+    found = grid(paper.neighbours_figure([ROW, ROW._replace(pixels=small(9)), ROW]))
+    assert [[int(axes.images[0].get_array()[0, 0, 0]) for axes in row] for row in found] == [
+        [0, 1, 2],
+        [9, 1, 2],
+        [0, 1, 2],
+    ]
+
+
+def test_below_an_image_stand_its_class_ticked_or_crossed_and_its_distance() -> None:
+    (row,) = grid(paper.neighbours_figure([ROW]))
+    assert [axes.get_xlabel() for axes in row] == ["crane, bird", "✓ crane, bird\n26.3", "✕ cup\n0.213"]
+    (bare,) = grid(paper.neighbours_figure([ROW], words=False))
+    assert not any(axes.get_xlabel() for axes in bare)
+
+
+def test_nothing_is_ticked_where_the_query_has_no_class() -> None:
+    unknown = FOUND[0]._replace(agrees=None)
+    assert unknown.marked == "crane, bird"
+    text = paper.row_text(paper.AlikeRow(small(0), "", (unknown,)))
+    assert text == "Query of no known class. Found, with distance: crane, bird (26.3)."
+
+
+def test_rows_of_fewer_images_leave_their_places_empty() -> None:
+    found = grid(paper.neighbours_figure([ROW._replace(found=FOUND[:1]), ROW._replace(found=()), ROW]))
+    assert list(map(len, found)) == [2, 1, 3]
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_images_and_words_of_five_rows_do_not_lie_on_each_other(words: bool) -> None:
+    figure = paper.neighbours_figure([ROW._replace(found=FOUND * 3)] * 5, words=words)
+    figure.draw_without_rendering()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert len(boxes) == 35
+    for place, one in enumerate(boxes):
+        assert figure.bbox.padded(1).containsx(one.x1)
+        assert figure.bbox.padded(1).containsy(one.y0)
+        assert not any(one.overlaps(other) for other in boxes[place + 1 :])
+
+
+def test_the_words_of_the_neighbours_tell_every_image() -> None:
+    text = paper.neighbours_text([ROW, ROW])
+    assert text.count("Found, with distance: ✓ crane, bird (26.3), ✕ cup (0.213).") == 2
+    assert text.startswith("Row 1: Query crane, bird.")
+
+
+def test_the_files_of_the_neighbours_are_the_same_each_time() -> None:
+    for save in (paper.as_png, paper.as_pdf, paper.as_svg):
+        assert save(paper.neighbours_figure([ROW])) == save(paper.neighbours_figure([ROW]))

@@ -111,3 +111,9 @@ def test_files_that_were_left_out_are_told(both: Gallery) -> None:
 def test_galleries_of_other_splits_have_other_keys() -> None:
     keys = {gallery(memory(), splits).key for splits in (("train",), ("val",), ("train", "val"), ("val", "train"))}
     assert len(keys) == 4
+
+
+def test_an_image_s_path_is_that_of_its_place_in_its_split(both: Gallery) -> None:
+    assert [both.path(row) for row in (0, 29, 30, 89)] == ["train/0.png", "train/29.png", "val/0.png", "val/59.png"]
+    with pytest.raises(IndexError, match="no number 90"):
+        both.path(90)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from alexnet_core.images import ImageError, short_side_resize
 from alexnet_core.preprocess import Preprocess
-from viz_app.uploads import SHOWN_LENGTH, SHOWN_SIDE, frame_of, input_png, photo, read_picture
+from viz_app.uploads import SHOWN_LENGTH, SHOWN_SIDE, cropped, fitted, frame_of, input_png, photo, read_picture
 
 
 def scene(width: int = 480, height: int = 360) -> Image.Image:
@@ -141,3 +141,43 @@ def test_the_frame_on_a_wide_photo_is_centred(preprocess: Preprocess) -> None:
     outline = frame_of(read_picture(encoded(scene()), 64), preprocess).outline
     assert outline.left == pytest.approx(60 + 8 * 360 / 144)
     assert outline.bottom == pytest.approx((8 + 127) * 360 / 144)
+
+
+def test_a_part_of_a_photo_has_its_pixels_and_says_which_part_it_is() -> None:
+    whole = photo("x.png", encoded(scene()), credit="by me", truth="cup")
+    part = cropped(whole, (10, 20, 100, 80))
+    assert (part.name, part.credit, part.truth) == ("x.png (crop 10,20 100x80)", "by me", "cup")
+    np.testing.assert_array_equal(shown(part.data), np.asarray(scene())[20:100, 10:110])
+    assert part.sha256 == sha256(part.data).hexdigest() != whole.sha256
+
+
+def test_a_part_of_a_photo_that_was_turned_is_that_of_the_upright_one() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    whole = photo("x.png", encoded(scene(), exif=exif))
+    part = cropped(whole, (0, 0, 90, 400))
+    upright = np.asarray(scene().transpose(Image.Transpose.ROTATE_270))
+    np.testing.assert_array_equal(shown(part.data), upright[:400, :90])
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10, 20, 30, 40), (10, 20, 30, 40)),
+        ((9.6, 20.4, 30.2, 39.9), (10, 20, 30, 40)),
+        ((-5, -9, 30, 40), (0, 0, 25, 31)),
+        ((90, 40, 500, 500), (90, 40, 10, 20)),
+        ((99, 59, 1, 1), (92, 52, 8, 8)),
+        ((50, 30, 0, 0), (50, 30, 8, 8)),
+        ((-900, -900, 1, 1), (0, 0, 8, 8)),
+        ((0, 0, 100, 60), (0, 0, 100, 60)),
+    ],
+)
+def test_a_box_is_fitted_into_the_photo(
+    box: tuple[float, float, float, float], expected: tuple[int, int, int, int]
+) -> None:
+    assert fitted(box, 100, 60) == expected
+
+
+def test_a_photo_of_a_few_pixels_is_its_only_part() -> None:
+    assert fitted((2, 3, 1, 1), 4, 5) == (0, 0, 4, 5)

@@ -14,7 +14,6 @@ from analysis.errors.rates import Rates
 from analysis.errors.selection import CRITERIA, ORDERS, Selection
 from viz_app.errors import why
 from viz_app.errors.exports import export_buttons, report_button
-from viz_app.errors.grid import Item, thumbnail_grid
 from viz_app.errors.state import (
     current_split,
     default_criterion,
@@ -24,6 +23,7 @@ from viz_app.errors.state import (
 )
 from viz_app.errors.subject import Subject
 from viz_app.figures.theme import percent, rate_text
+from viz_app.grid import Item, thumbnail_grid
 from viz_app.resources import rates_of, selected
 
 PAGE = 48  # thumbnails

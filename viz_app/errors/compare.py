@@ -11,11 +11,11 @@ from analysis.predictions import About
 from analysis.workspace import WorkspaceError
 from viz_app.errors import why
 from viz_app.errors.browse import choose_row, close_image, open_image
-from viz_app.errors.grid import Item, thumbnail_grid
 from viz_app.errors.state import HELD_OUT, current_split
 from viz_app.errors.subject import Source, Subject, subject_of, subjects
 from viz_app.figures import errors as figures
 from viz_app.figures.captions import escaped
+from viz_app.grid import Item, thumbnail_grid
 from viz_app.inputs import csv_button
 from viz_app.resources import comparison_of, current_checkpoint
 

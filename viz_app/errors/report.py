@@ -1,9 +1,7 @@
 """The report on a network's errors: the page's numbers, figures and images in one HTML file."""
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +18,11 @@ from viz_app.figures.paper import Panel, as_svg, drawn, figure4, figure4_text, p
 from viz_app.figures.report import calibration_chart, risk_chart
 from viz_app.figures.theme import percent
 from viz_app.frame import Table, rendered
+from viz_app.provenance import facts_table, network_facts, software_table
 
 IMAGES = 96  # of the selection, shown
 PAIRS = 20
 TENTHS = np.linspace(0.1, 1, 10)  # coverages in the table
-TRAINING = ("preset", "dataset", "epochs", "batch_size", "schedule", "seed", "device")  # of a card
 SOFTWARE = ("torch", "numpy", "scipy", "pyarrow", "cleanlab", "matplotlib")
 
 
@@ -230,7 +228,7 @@ def _figure4_table(panels: Sequence[Panel]) -> Table:
 
 
 def _fact_tables(material: Material, split: str, n: int) -> list[Table]:
-    about, software = material.about, {name: version(name) for name in SOFTWARE}
+    about = material.about
     images = {
         "Images": material.title,
         "Data set": about.dataset,
@@ -239,34 +237,16 @@ def _fact_tables(material: Material, split: str, n: int) -> list[Table]:
         "Classes": f"{len(about.classes):,}",
     }
     return [
-        _facts("The network", _network(material)),
-        _facts("The images", images),
-        _facts("The software that made this report", {"Python": platform.python_version()} | software),
+        facts_table("The network", _network(material)),
+        facts_table("The images", images),
+        software_table(SOFTWARE),
     ]
 
 
 def _network(material: Material) -> dict[str, str]:
     card, about = material.card, material.about
     facts = {"Name": about.checkpoint, "Id": about.checkpoint_id}
-    if card["id"] != about.checkpoint_id:
-        return facts  # an average of several networks has no card
-    config, training, metrics = card["config"], card.get("training", {}), card.get("metrics", {})
-    facts |= {
-        "Network": f"{config['mode']}, towers: {config['towers']}, input {config['input_size']} px",
-        "Input": str(card["preprocess"].get("description", "")),
-        "Training": ", ".join(f"{name.replace('_', ' ')} {training[name]}" for name in TRAINING if name in training),
-        "Trained by": ", ".join(f"{name} {card[name]}" for name in ("commit", "torch") if name in card),
-    }
-    if stored := metrics.get("as_stored"):
-        facts["According to its card"] = (
-            f"top-1 {stored['top1']:.2%}, top-5 {stored['top5']:.2%} right of {stored['n']:,} {metrics['images']} "
-            f"images, {metrics['views']} views"
-        )
-    return {name: value for name, value in facts.items() if value}
-
-
-def _facts(caption: str, facts: Mapping[str, str]) -> Table:
-    return Table(caption, ("What", "Which"), list(facts.items()))
+    return facts | network_facts(card) if card["id"] == about.checkpoint_id else facts  # an average has no card
 
 
 def _methods(about: About) -> list[str]:

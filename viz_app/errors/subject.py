@@ -12,9 +12,8 @@ from alexnet_core import Checkpoint, CheckpointError
 from analysis.evaluate import Evaluation, list_evaluations
 from analysis.predictions import About, about
 from analysis.workspace import Thumbnails, Workspace, WorkspaceError
-from viz_app import builds
 from viz_app.figures.captions import class_labels, escaped
-from viz_app.inputs import build_failure, build_progress, images_ready
+from viz_app.inputs import images_ready, offer_build
 from viz_app.resources import (
     checkpoint_named,
     current_checkpoint,
@@ -52,12 +51,12 @@ class Subject:
     def gallery_row(self, position: int) -> int:
         """The image behind a row of the table."""
         split = self.table["split"][position].as_py()
-        return int(self.table["id"][position].as_py()) - self.about.firsts[split] + self._start(split)
+        return int(self.table["id"][position].as_py()) - self.about.firsts[split] + self.gallery.rows(split).start
 
     def position(self, row: int) -> int | None:
         """The row of the table about an image of the gallery, ``None`` if it is about none."""
         for split in self.about.firsts:
-            place = row - self._start(split)
+            place = row - self.gallery.rows(split).start
             if 0 <= place < len(self.gallery.splits[split].labels):
                 found = pc.index(self.table["id"], place + self.about.firsts[split]).as_py()
                 return None if found < 0 else int(found)
@@ -70,16 +69,6 @@ class Subject:
     def small_picture(self, row: int) -> bytes:
         """A small JPEG of an image of the gallery."""
         return self.thumbnails[row] if self.thumbnails else jpeg(self.gallery.pixels(row))
-
-    def rows(self, split: str) -> tuple[int, int]:
-        """First row of a split in the gallery, and the one after its last."""
-        start = self._start(split)
-        return start, start + len(self.gallery.splits[split].labels)
-
-    def _start(self, split: str) -> int:
-        """Row of the gallery at which a split begins."""
-        names = list(self.gallery.splits)
-        return sum(len(self.gallery.splits[name].labels) for name in names[: names.index(split)])
 
 
 class Source(NamedTuple):
@@ -174,13 +163,3 @@ def _network(evaluation: Evaluation, otherwise: Checkpoint) -> Checkpoint:
         return checkpoint_named(evaluation.checkpoint)
     except CheckpointError:
         return otherwise
-
-
-def offer_build(workspace: Workspace, problem: str) -> None:
-    """Say why there are no predictions, with the button that makes them."""
-    if builds.progress_of(workspace.name):
-        build_progress(workspace.name)
-        return
-    build_failure(workspace.name)
-    st.info(escaped(problem), icon=":material/construction:")
-    st.button("Build", key="build_predictions", type="primary", on_click=builds.start, args=(workspace.name,))

@@ -13,23 +13,26 @@ from alexnet_core.prism.store import is_prism
 from analysis.activations import Activations
 from analysis.attribution import LAST_MAPS
 from analysis.errors.selection import in_split
+from analysis.retrieval.spaces import Space
 from analysis.workspace import WorkspaceError
-from viz_app.errors.grid import Item, thumbnail_grid
 from viz_app.errors.subject import Subject
 from viz_app.figures import captions, image
 from viz_app.figures.lesions import change_text, knows_factors, titled
 from viz_app.figures.theme import TOWER_MARKS
+from viz_app.grid import Item, thumbnail_grid
 from viz_app.inputs import figure_config
 from viz_app.resources import (
     activations_of,
     contributions_of,
     current_checkpoint,
     evidence_of,
+    found_by,
     gallery_photo,
     judge_of,
-    neighbours_of,
     picture_of,
+    space_of,
 )
+from viz_app.retrieval.terms import Terms
 from viz_app.uploads import Photo, frame_of
 
 BARS = 5
@@ -234,11 +237,14 @@ def neighbours(case: Case) -> None:
     """The six training images that the network finds most alike."""
     subject = case.subject
     trained = TRAINED_ON in subject.gallery.splits
-    rows = subject.rows(TRAINED_ON) if trained else (0, len(subject.gallery.labels))
+    terms = Terms(split=TRAINED_ON if trained else "")
     st.markdown(f"**Most alike in fc7{' among the training images' if trained else ''}**", help=ALIKE_HELP)
     try:
-        found = neighbours_of(subject.workspace, case.row, rows)
-    except WorkspaceError as error:
+        features = space_of(subject.workspace, Space()).features_
+        found = found_by(
+            subject.workspace, Space(), str(case.row), terms, (case.row,), features[case.row], subject.gallery
+        ).found
+    except ValueError as error:
         st.caption(captions.escaped(str(error)))
         return
     truth, rival = (case.names[label] for label in case.rivals)

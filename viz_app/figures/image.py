@@ -264,6 +264,38 @@ def framed_jpeg(photo: bytes, frame: Frame) -> bytes:
     return file.getvalue()
 
 
+def crop_figure(photo: Picture, width: int, height: int, box: Box | None = None) -> go.Figure:
+    """A photo of that many pixels to draw a box on; what lies outside of the box that there is is dimmed."""
+    x, y = (edges.ravel() for edges in np.meshgrid(np.linspace(0, width, 9), np.linspace(0, height, 9)))
+    hidden = {"marker": {"opacity": 0}}
+    ground = {  # the browser tells of a box only where there are points
+        "type": "scatter",
+        "x": x.astype(np.float32),
+        "y": y.astype(np.float32),
+        "mode": "markers",
+        "hoverinfo": "none",
+        **hidden,
+        "selected": hidden,
+        "unselected": hidden,
+    }
+    layout = {
+        "images": [_picture(photo.shown, "jpeg", width, height)],
+        "shapes": [_outside(box, width, height), *_outline(box)] if box else [],
+        "xaxis": PICTURE_X | {"range": [0, width]},
+        "yaxis": PICTURE_Y | {"range": [height, 0]},
+        "dragmode": "select",
+        "showlegend": False,
+    }
+    return plain_figure([ground], layout, height=int(np.clip(20 + 370 * height / width, 120, 420)))
+
+
+def _outside(box: Box, width: int, height: int) -> dict[str, Any]:
+    """Everything but a rectangle, dimmed."""
+    whole = f"M 0,0 H {width} V {height} H 0 Z"
+    hole = f"M {box.left},{box.top} V {box.bottom} H {box.right} V {box.top} Z"  # wound the other way round
+    return {"type": "path", "path": f"{whole} {hole}", "fillcolor": "rgba(0,0,0,0.55)", "line": {"width": 0}}
+
+
 def guess_bars(names: Sequence[str], probabilities: NDArray[np.floating], swatches: Sequence[str] = ()) -> go.Figure:
     """Horizontal bars of the best guesses, best on top, each under its probability and name.
 

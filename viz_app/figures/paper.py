@@ -18,6 +18,9 @@ from viz_app.figures.theme import percent
 IMAGES, COLUMNS = 8, 4  # as in the paper
 GUESSES = 5  # bars under each image
 LONGEST = 25  # characters of a class name in a bar
+QUERIES, NEIGHBOURS = 5, 6  # rows of the right half, and images found for each
+GAP = 0.15  # between a query and what was found, in widths of an image
+UNDER = 20  # characters of a class name under one of its images
 DPI, SCREEN_DPI = 300, 150  # of images; text and bars stay vectors
 RIGHT, OTHER = "#ffb0a8", "#b0c4ff"  # pale, as in the authors' shownet.py: the names are written across the bars
 HATCH = "#ff8a7d"  # of the right bar: colour is never the only code
@@ -104,8 +107,8 @@ def _draw_bar(axes: Axes, place: int, name: str, probability: float, *, right: b
     axes.text(0.985, place, percent(probability), ha="right", **text)
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1].rstrip()}…"
+def _cut(name: str, longest: int = LONGEST) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
 
 
 def figure4_text(panels: Sequence[Panel]) -> str:
@@ -120,6 +123,82 @@ def panel_text(shown: Panel) -> str:
         for place, (name, probability) in enumerate(zip(shown.guesses, shown.probabilities, strict=True))
     )
     return f"{shown.truth}. Guesses: {guesses}." + ("" if shown.right is not None else " None is right.")
+
+
+class Alike(NamedTuple):
+    """An image that was found for a query."""
+
+    pixels: NDArray[np.uint8]  # (s, s, 3) RGB
+    name: str  # of its class
+    distance: float
+    agrees: bool | None  # whether its class is the query's; None where that has none
+
+    @property
+    def marked(self) -> str:
+        """Its class, ticked or crossed."""
+        return self.name if self.agrees is None else f"{'✓' if self.agrees else '✕'} {self.name}"
+
+    @property
+    def far(self) -> str:
+        """Its distance, in three digits or more."""
+        return f"{self.distance:.1f}" if abs(self.distance) >= 10 else f"{self.distance:.3f}"
+
+
+class AlikeRow(NamedTuple):
+    """A query and what was found for it, the nearest first."""
+
+    pixels: NDArray[np.uint8]  # (s, s, 3) RGB
+    name: str  # of its class, "" where that is not known
+    found: tuple[Alike, ...]
+
+
+def neighbours_figure(rows: Sequence[AlikeRow], *, words: bool = True) -> Figure:
+    """The paper's Figure 4, right: a row for each query, which stands first, then the images found for it.
+
+    The paper has images alone. With `words` the class of each stands below it, ticked where it is the query's, crossed
+    where not, and its distance.
+    """
+    columns, text = max((len(row.found) for row in rows), default=0), 0.3 if words else 0.05  # inches below an image
+    side = 7.2 / (columns + 1 + GAP)
+    height = len(rows) * (side + text)
+    figure = Figure(figsize=(7.2, height), facecolor="white")
+    grid = figure.add_gridspec(
+        len(rows),
+        columns + 2,
+        width_ratios=[1, GAP, *[1] * columns],  # the query stands apart
+        left=0.003,
+        right=0.997,
+        top=1 - 0.02 / height,
+        bottom=text / height,
+        wspace=0.05,
+        hspace=text / side,
+    )
+    for number, row in enumerate(rows):
+        _draw_small(figure.add_subplot(grid[number, 0]), row.pixels, [row.name] if words else [], bold=True)
+        for place, one in enumerate(row.found, 2):
+            lines = [one.marked, one.far] if words else []
+            _draw_small(figure.add_subplot(grid[number, place]), one.pixels, lines)
+    return figure
+
+
+def _draw_small(axes: Axes, pixels: NDArray[np.uint8], lines: Sequence[str], *, bold: bool = False) -> None:
+    axes.imshow(pixels, interpolation="lanczos")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(linewidth=0.5, color=INK)
+    look: dict[str, Any] = {"fontsize": 6, "color": INK, "fontweight": "bold" if bold else "normal"}
+    text = "\n".join(_cut(line, UNDER) for line in lines)
+    axes.set_xlabel(text, labelpad=2, parse_math=False, **look)
+
+
+def neighbours_text(rows: Sequence[AlikeRow]) -> str:
+    """The figure for those who do not see it."""
+    return " ".join(f"Row {number}: {row_text(row)}" for number, row in enumerate(rows, 1))
+
+
+def row_text(row: AlikeRow) -> str:
+    """One row of the figure in words."""
+    found = ", ".join(f"{one.marked} ({one.far})" for one in row.found) or "nothing"
+    return f"Query {row.name or 'of no known class'}. Found, with distance: {found}."
 
 
 def as_png(figure: Figure) -> bytes:

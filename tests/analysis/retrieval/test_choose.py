@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -37,10 +39,19 @@ def test_few_dimensions_are_kept_as_they_are() -> None:
     assert choose_index(100_000_000, 10, memory=10**10).kind == "IVF32768,SQ8"  # 10 cannot be cut in fours
 
 
-def test_the_expected_bytes_are_those_that_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_expected_bytes_are_those_that_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "DIMENSIONS", 16)
     monkeypatch.setattr(module, "FLAT_VALUES", 0)
     features = np.random.default_rng(0).normal(size=(4000, 24)).astype(np.float32)
-    index = Index(memory=300_000).fit(features)
-    assert index.choice_.kind == "PCA16,IVF256,SQ8"
-    assert index.choice_.bytes == pytest.approx(index.measured_.bytes, rel=0.05)
+    for index in (Index(memory=300_000), Index(memory=100_000, on_disk=True)):
+        index.fit(features, queries=features[:20], work=tmp_path if index.on_disk else None)
+        assert index.choice_.kind == "PCA16,IVF256,SQ8"
+        assert index.choice_.bytes == pytest.approx(index.measured_.bytes, rel=0.1)
+
+
+def test_lists_on_disk_take_no_memory() -> None:
+    choice = choose_index(10_000_000, 256, memory=200_000_000, on_disk=True)
+    assert choice.kind == "IVF16384,SQ8"
+    assert choice.bytes == 4 * 256 * 16384 + 10_000_000 * (4 + 8 + 1)
+    with pytest.raises(ValueError, match="at least"):
+        choose_index(10_000_000, 256, memory=200_000_000)

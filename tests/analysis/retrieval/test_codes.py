@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from analysis.retrieval import METRICS, Metric
-from analysis.retrieval.codes import Codes, load_faiss
+from analysis.retrieval.codes import Codes
+from analysis.retrieval.lists import load_faiss
+from analysis.retrieval.work import Work
 from tests.analysis.retrieval.conftest import D, N, brute_force
 
 ROWS = np.arange(N)
@@ -16,7 +18,7 @@ ROWS = np.arange(N)
 def codes_of(
     factory: str, features: NDArray[np.floating], rows: NDArray[np.int64] = ROWS, metric: Metric = "euclidean"
 ) -> Codes:
-    codes = Codes.learn(factory, features, rows, metric, seed=0)
+    codes = Codes.learn(factory, features, rows, metric, seed=0, work=Work())
     codes.add(features, rows)
     return codes
 

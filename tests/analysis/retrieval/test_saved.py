@@ -71,7 +71,7 @@ def test_a_damaged_byte_anywhere_is_noticed(index: Index, features: NDArray[np.f
         with pytest.raises(RetrievalError, match="is damaged"):
             Index.open(folder, features)
         file.write_bytes(whole)
-    for spoilt in (b"", b"{", b"[]", b'{"version": 1}', b'{"version": 1, "name": "000001", "sha256": {}}'):
+    for spoilt in (b"", b"{", b"[]", b'{"version": 2}', b'{"version": 2, "name": "000001", "sha256": {}}'):
         (folder / "manifest.json").write_bytes(spoilt)
         with pytest.raises(RetrievalError, match="is damaged"):
             Index.open(folder, features)

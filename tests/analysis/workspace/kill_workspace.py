@@ -15,15 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import faiss  # noqa: F401  imported before the children are made, so that they need not
 import numpy as np
 import torch
 
-import analysis.workspace.head_fit  # noqa: F401
+import analysis.workspace.head_fit  # noqa: F401  imported before the children are made, so that they need not
 from alexnet_core.paths import checkpoints_dir
 from analysis.workspace import build_workspace, create_workspace, find_workspace, state_of, verify_workspace
 from analysis.workspace.artefacts import FILES
-from tests.analysis.workspace.small_world import SMALL, small_checkpoint, small_photos, small_store
+from tests.analysis.workspace.small_world import SMALL, content_of, small_checkpoint, small_photos, small_store
 
 NAME = "mine"
 
@@ -73,10 +72,10 @@ def run_apart(work: Callable[[Path], None], home: Path, after: float | None) -> 
 
 
 def contents(home: Path) -> dict[str, bytes]:
-    """The bytes of every fresh artefact."""
+    """The content of every fresh artefact."""
     workspace = find_workspace(NAME, home)
     fresh = [name for name, found in state_of(workspace).artefacts.items() if found.status == "fresh"]
-    return {name: (workspace.folder / FILES[name]).read_bytes() for name in fresh}
+    return {name: content_of(workspace.folder / FILES[name]) for name in fresh}
 
 
 def check(times: int, seed: int, root: Path) -> None:

@@ -1,5 +1,6 @@
 """Networks with few units and data sets with few pixels, for tests in which only the mechanics matter."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +59,24 @@ def small_store(
         load=partial(_noise, rng, classes),
     )
     return build_store(source, datasets_dir(home) / name, name=name, size=SIZE, workers=1, progress=False)
+
+
+def content_of(artefact: Path) -> bytes:
+    """What must come out the same whenever it is built; of an index all but its manifest, which tells times."""
+    return artefact.read_bytes() if artefact.is_file() else array_file(artefact).read_bytes()
+
+
+def array_file(artefact: Path) -> Path:
+    """The file that holds an artefact; of an index the one with its arrays."""
+    return next(artefact.glob("*.npz")) if artefact.is_dir() else artefact
+
+
+def delete(artefact: Path) -> None:
+    """Delete an artefact, be it a file or a folder."""
+    if artefact.is_dir():
+        shutil.rmtree(artefact)
+    else:
+        artefact.unlink(missing_ok=True)
 
 
 def small_photos(folder: Path, *, classes: tuple[str, ...] = ("cats", "dogs"), each: int = 12) -> Path:

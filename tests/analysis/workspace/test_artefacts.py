@@ -23,7 +23,14 @@ from analysis.workspace.artefacts import (
     verify_workspace,
 )
 from analysis.workspace.registry import Workspace, WorkspaceError, register
-from tests.analysis.workspace.small_world import CLASSES, small_checkpoint, small_store
+from tests.analysis.workspace.small_world import (
+    CLASSES,
+    array_file,
+    content_of,
+    delete,
+    small_checkpoint,
+    small_store,
+)
 
 READERS = {
     "thumbnails": open_thumbnails,
@@ -41,7 +48,9 @@ def test_everything_is_missing_before_and_fresh_after_a_build(built: Workspace) 
     state = state_of(built)
     assert (state.fresh, state.images, state.problem, state.progress) == (True, True, "", None)
     assert list(state.artefacts) == ["thumbnails", "features", "predictions", "index"]
-    assert state.bytes == sum((built.folder / FILES[name]).stat().st_size for name in state.artefacts)
+    beside = {"manifest.json", "workspace.json", ".index.lock"}
+    files = [file for file in built.folder.rglob("*") if file.relative_to(built.folder).as_posix() not in beside]
+    assert state.bytes == sum(file.stat().st_size for file in files if file.is_file())
     assert verify_workspace("mine") == []
     shutil.rmtree(built.folder)
     register(built)
@@ -92,25 +101,26 @@ def test_a_new_version_of_the_code_makes_its_artefacts_stale_and_only_these_are_
 ) -> None:
     monkeypatch.setitem(artefacts.VERSIONS, version, 99)
     assert fresh(built) == set(READERS) - stale
-    before = {name: (built.folder / FILES[name]).stat().st_mtime_ns for name in READERS}
-    contents = {name: (built.folder / FILES[name]).read_bytes() for name in READERS}
+    places = {name: built.folder / FILES[name] for name in READERS}
+    before = {name: array_file(place).stat().st_mtime_ns for name, place in places.items()}
+    contents = {name: content_of(place) for name, place in places.items()}
     build_workspace("mine")
     assert state_of(built).fresh
-    assert {name for name in READERS if (built.folder / FILES[name]).stat().st_mtime_ns != before[name]} == stale
-    assert {name: (built.folder / FILES[name]).read_bytes() for name in READERS} == contents
+    assert {name for name, place in places.items() if array_file(place).stat().st_mtime_ns != before[name]} == stale
+    assert {name: content_of(place) for name, place in places.items()} == contents
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_flipped_byte_is_found_and_rebuilt_once_the_file_is_deleted(built: Workspace, name: str) -> None:
-    file = built.folder / FILES[name]
-    whole = file.read_bytes()
+    place = built.folder / FILES[name]
+    whole, file = content_of(place), array_file(place)
     file.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
     (problem,) = verify_workspace("mine")
-    assert str(file) in problem
+    assert str(place) in problem
     assert "delete it and run: python -m analysis.workspace build mine" in problem
-    file.unlink()
+    delete(place)
     build_workspace("mine")
-    assert file.read_bytes() == whole
+    assert content_of(place) == whole
     assert verify_workspace("mine") == []
 
 
@@ -126,7 +136,7 @@ def test_changed_predictions_are_refused_even_at_the_same_length(built: Workspac
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
 def test_a_file_that_was_cut_short_is_refused(built: Workspace, name: str, kept: float) -> None:
-    file = built.folder / FILES[name]
+    file = array_file(built.folder / FILES[name])
     data = file.read_bytes()
     file.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(WorkspaceError, match=f"The {name} of workspace 'mine'"):
@@ -138,11 +148,12 @@ def test_a_file_that_was_cut_short_is_refused(built: Workspace, name: str, kept:
 def test_a_damaged_file_is_refused_where_the_manifest_was_made_to_fit(
     built: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    file = built.folder / FILES[name]
+    place = built.folder / FILES[name]
+    file = array_file(place)
     file.write_bytes(file.read_bytes()[:-30])
     manifest = manifest_of(built)
     assert manifest is not None
-    entry = manifest.artefacts[name]._replace(bytes=file.stat().st_size, sha256=artefacts.sha256_of_file(file))
+    entry = manifest.artefacts[name]._replace(bytes=artefacts.size_of(place), sha256=artefacts.sha256_of(place))
     artefacts.write_manifest(built, manifest._replace(artefacts={**manifest.artefacts, name: entry}))
     with pytest.raises(WorkspaceError, match="is not as it was built"):
         READERS[name](built)
@@ -189,10 +200,19 @@ def test_a_missing_checkpoint_and_images_of_another_size_are_a_problem_in_words(
 def test_the_index_finds_what_numpy_finds(built: Workspace) -> None:
     features = np.asarray(open_features(built), np.float64)
     distances = ((features[:, None] - features[None]) ** 2).sum(-1)
-    found, ids = open_index(built).search(features.astype(np.float32), len(features))
-    assert found == pytest.approx(np.sort(distances, axis=1), rel=1e-4, abs=1e-3)
-    assert np.take_along_axis(distances, ids, 1) == pytest.approx(found, rel=1e-4, abs=1e-3)
-    assert sorted(ids[0]) == list(range(len(features)))
+    rows, found = open_index(built).search(features, len(features))
+    assert found**2 == pytest.approx(np.sort(distances, axis=1), rel=1e-9, abs=1e-9)
+    assert rows.tolist() == np.argsort(distances, axis=1, kind="stable").tolist()
+
+
+def test_the_index_keeps_no_copy_of_the_features(built: Workspace) -> None:
+    assert artefacts.size_of(built.folder / FILES["index"]) < (built.folder / FILES["features"]).stat().st_size
+    assert isinstance(open_index(built).features_, np.memmap)
+
+
+def test_an_index_of_another_layout_is_stale(built: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefacts, "INDEX_VERSION", 99)
+    assert fresh(built) == set(READERS) - {"index"}
 
 
 def test_there_is_no_head_where_the_classes_are_the_checkpoints(built: Workspace) -> None:

@@ -22,24 +22,40 @@ from analysis.workspace import (
     state_of,
     verify_workspace,
 )
-from analysis.workspace.artefacts import FILES, MANIFEST
+from analysis.workspace.artefacts import FILES, MANIFEST, manifest_of
 from analysis.workspace.progress import Progress, sole_builder
 from analysis.workspace.registry import Workspace, WorkspaceError, find_workspace, list_workspaces
-from tests.analysis.workspace.small_world import small_checkpoint, small_photos, small_store
+from tests.analysis.workspace.small_world import content_of, delete, small_checkpoint, small_photos, small_store
 
 
 def contents(workspace: Workspace) -> dict[str, bytes]:
     files = (workspace.folder / name for name in FILES.values())
-    return {file.name: file.read_bytes() for file in files if file.exists()}
+    return {file.name: content_of(file) for file in files if file.exists()}
 
 
 def test_two_builds_give_the_same_bytes(built: Workspace) -> None:
     first = contents(built)
     for name in (*FILES.values(), MANIFEST):
-        (built.folder / name).unlink(missing_ok=True)
+        delete(built.folder / name)
     build_workspace("mine")
     assert contents(built) == first
     assert len(first) == 4
+
+
+def test_an_index_of_an_earlier_version_gives_way_without_a_pass_over_the_images(
+    built: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, manifest = contents(built), manifest_of(built)
+    assert manifest is not None
+    delete(built.folder / FILES["index"])
+    (built.folder / "index.faiss").write_bytes(b"the features once more")
+    monkeypatch.setattr(making, "compute_gallery", None)
+    build_workspace("mine")
+    assert not (built.folder / "index.faiss").exists()
+    assert contents(built) == first
+    again = manifest_of(built)
+    assert again is not None
+    assert again.artefacts | {"index": None} == manifest.artefacts | {"index": None}
 
 
 def test_what_is_fresh_is_not_touched(built: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +187,9 @@ def test_removing_frees_every_byte_of_ones_own_and_keeps_a_data_set_that_was_the
 ) -> None:
     create_workspace("pets", checkpoint="tiny", images=small_photos(tmp_path / "photos"), progress=False)
     build_workspace("pets")
-    occupied = sum(file.stat().st_size for file in data_home().rglob("*") if "pets" in file.parts[-2:][0])
+    occupied = sum(
+        file.stat().st_size for kept in data_home().glob("*/pets") for file in kept.rglob("*") if file.is_file()
+    )
     assert remove_workspace("pets") == occupied > 0
     assert not (datasets_dir() / "pets").exists()
     assert remove_workspace("mine") > 0
@@ -224,6 +242,6 @@ def test_builds_that_are_killed_at_random_moments_end_with_the_same_bytes() -> N
 
 
 def test_every_problem_of_a_workspace_is_told(built: Workspace) -> None:
-    (built.folder / FILES["index"]).unlink()
+    delete(built.folder / FILES["index"])
     (built.folder / FILES["features"]).write_bytes(b"")
     assert len(verify_workspace("mine")) == 2

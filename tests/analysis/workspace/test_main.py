@@ -41,7 +41,7 @@ def test_build_list_show_verify_and_remove(home: Path, capsys: Said) -> None:
     assert shown.count("images/s") == 5
     assert main(["verify", "mine"]) == 0
     assert "every checksum is right" in capsys.readouterr().out
-    occupied = sum(file.stat().st_size for file in find_workspace("mine").folder.iterdir())
+    occupied = sum(file.stat().st_size for file in find_workspace("mine").folder.rglob("*.*") if file.is_file())
     assert main(["remove", "mine"]) == 0
     assert f"mine: {occupied:,} bytes freed" in capsys.readouterr().out
 

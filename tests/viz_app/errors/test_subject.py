@@ -89,8 +89,8 @@ def test_keys_differ_between_tables(mine: Workspace) -> None:
 
 def test_rows_of_a_split_are_where_its_labels_are(mine: Workspace) -> None:
     subject = opened(mine, "This workspace")
-    assert subject.rows("train") == (0, TRAIN)
-    assert subject.rows("val") == (TRAIN, TRAIN + VAL)
+    assert subject.gallery.rows("train") == range(TRAIN)
+    assert subject.gallery.rows("val") == range(TRAIN, TRAIN + VAL)
     assert pc.sum(pc.equal(subject.table["split"], "val")).as_py() == VAL
 
 

@@ -268,7 +268,7 @@ def test_without_predictions_the_build_is_offered(mine: Workspace, started: list
         file.write_bytes(content[:-50])
         app = opened()
         assert "predictions of workspace 'mine' do not belong" in words(app)
-        app.button(key="build_predictions").click().run()
+        app.button(key="build_missing").click().run()
     finally:
         file.write_bytes(content)
     assert ("mine",) in started

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from alexnet_core import Checkpoint, load_checkpoint
+from analysis.retrieval.spaces import Space
 from analysis.workspace import Workspace, build_workspace, create_workspace, find_workspace, open_features
 from tests.viz_app.errors.world import TRAIN
 from viz_app.errors import subject as subjects
 from viz_app.errors import why
 from viz_app.errors.subject import Source, subject_of
 from viz_app.errors.why import COLUMNS, Case, answer_text, change, neighbours_text
-from viz_app.resources import neighbours_of, workspace_gallery
+from viz_app.resources import found_by, workspace_gallery
+from viz_app.retrieval.terms import Terms
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
@@ -82,7 +84,8 @@ def test_two_networks_on_the_same_images_have_neighbours_of_their_own(
     create_workspace("twin", checkpoint="second", dataset="set")
     build_workspace("twin")
     for workspace in (find_workspace("mine"), find_workspace("twin")):
-        features = open_features(workspace).astype(np.float64)
+        features, gallery = open_features(workspace).astype(np.float64), workspace_gallery(workspace)
+        assert gallery is not None
         distances = np.linalg.norm(features[:TRAIN] - features[TRAIN + 7], axis=1)
-        found = neighbours_of(workspace, TRAIN + 7, (0, TRAIN))
+        found = found_by(workspace, Space(), "image", Terms(split="train"), (), features[TRAIN + 7], gallery).found
         assert [each.row for each in found] == np.argsort(distances, kind="stable")[:6].tolist()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from viz_app.errors import grid
-from viz_app.errors.grid import Item, thumbnail_grid
+from viz_app import grid
+from viz_app.grid import Item, thumbnail_grid
 
 ITEMS = [
     Item(position, b"jpeg%d" % position, f"class {position}", ("✕ other",), f"Image {position}.") for position in (8, 3)
