@@ -1,10 +1,9 @@
 """Does one tower carry hue and the other shape? Lesions' drops in accuracy, their intervals, nulls and a verdict."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from alexnet_core.checkpoint import LESIONS, SHIPPED, Checkpoint
-from alexnet_core.files import sha256_of_values, write_json
 from alexnet_core.paths import data_home
 from alexnet_core.predict import rank_of_truth
 from analysis.lesion import Mode, Scope
+from analysis.sealed import read_sealed, save_sealed, to_json
 from analysis.stats import permutation_p
 
-FORMAT_VERSION = 1
 Hits = NDArray[np.bool_]  # (metrics, images), or more axes before
 Factors = Mapping[str, NDArray[np.intp]]
 """Value of each class (num_classes,) in each of two factors: "shape" first, "hue" second."""
@@ -124,8 +122,7 @@ class LesionReport:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
+        return to_json(self)
 
 
 # From logits to the numbers.
@@ -322,35 +319,9 @@ def load_lesions(checkpoint: Checkpoint) -> LesionReport | None:
 
 def save_lesions(report: LesionReport, path: Path) -> None:
     """Write a result with its checksum, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = report.to_json()
-    seal = sha256_of_values(content)
-    write_json(path, {"format_version": FORMAT_VERSION, "sha256": seal, "report": content})
+    save_sealed(report, path)
 
 
 def read_lesions(path: Path) -> LesionReport:
     """A result from its file. Raises ``ValueError`` if it is torn, altered or of another format."""
-    try:
-        whole = json.loads(path.read_bytes())
-        if (version := whole["format_version"]) != FORMAT_VERSION:
-            raise ValueError(f"its format is {version}, this code reads {FORMAT_VERSION}")
-        if sha256_of_values(whole["report"]) != whole["sha256"]:
-            raise ValueError("its contents do not give its checksum")
-        report: LesionReport = _decoded(LesionReport, whole["report"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable lesion result ({error}); delete it and measure again.") from error
-    return report
-
-
-def _decoded(kind: Any, value: Any) -> Any:
-    """The value of a type of the report from its JSON form. Raises ``KeyError`` or ``TypeError`` where it misfits."""
-    if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        return kind(**{item.name: _decoded(hints[item.name], value[item.name]) for item in fields(kind)})
-    inner = get_args(kind)
-    if get_origin(kind) is tuple:
-        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_decoded(each, entry) for each, entry in zip(kinds, value, strict=True))
-    if get_origin(kind) is dict:
-        return {name: _decoded(inner[1], entry) for name, entry in value.items()}
-    return value
+    return read_sealed(path, LesionReport)

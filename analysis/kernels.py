@@ -2,8 +2,9 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -70,11 +71,11 @@ def measure_kernels(kernels: NDArray[np.floating]) -> KernelIndices:
     )
 
 
-def kernel_table(indices: KernelIndices, towers: int) -> pd.DataFrame:
-    """The indices as a table, one row per kernel, with the kernel's number and the letter of its tower."""
+def kernel_table(indices: KernelIndices, towers: int, more: Mapping[str, NDArray[Any]] | None = None) -> pd.DataFrame:
+    """The indices, and `more` of them, as a table: a row per kernel, with its number and the letter of its tower."""
     n = len(indices.chroma)
     names = [chr(ord("A") + unit * towers // n) for unit in range(n)]
-    return pd.DataFrame({"kernel": np.arange(n), "tower": names} | indices._asdict())
+    return pd.DataFrame({"kernel": np.arange(n), "tower": names} | indices._asdict() | dict(more or {}))
 
 
 Order = Literal["number", "chroma", "hue", "frequency", "orientation", "norm"]
@@ -102,6 +103,26 @@ def chroma_energy(kernels: NDArray[np.floating]) -> Floats:
     return np.clip(1 - _ratio(3 * (w.mean(1) ** 2).sum((1, 2)), (w**2).sum((1, 2, 3))), 0, 1)
 
 
+def weighted_chroma(kernels: NDArray[np.floating], covariance: NDArray[np.floating]) -> Floats:
+    """Share of each kernel's response to natural images that their colour causes, 0 to 1, shape (n,).
+
+    Var(w (x - Px)) / [Var(w Px) + Var(w (x - Px))] over patches x of the given `covariance` (3 k k, 3 k k), where P
+    makes every pixel grey: far smaller than `chroma_energy`, as photographs vary mostly in luminance. Patches of
+    white noise give `chroma_energy`. NaN where the patches do not reach a kernel (n, 3, k, k). Raises ``ValueError``
+    for a covariance of another size.
+    """
+    w = _checked(kernels)
+    weights = w[0].size
+    if covariance.shape != (weights, weights):
+        raise ValueError(f"covariance must have shape ({weights}, {weights}), got {covariance.shape}.")
+    grey = np.broadcast_to(w.mean(1, keepdims=True), w.shape)
+    in_grey, in_colour = (
+        np.einsum("ni,ij,nj->n", part, covariance, part, optimize=True)
+        for part in (grey.reshape(len(w), -1), (w - grey).reshape(len(w), -1))
+    )
+    return _ratio(in_colour, in_grey + in_colour)
+
+
 class ColourAxis(NamedTuple):
     """A kernel as one colour direction times one spatial pattern, its best rank-1 approximation."""
 
@@ -125,7 +146,14 @@ def colour_axis(kernels: NDArray[np.floating]) -> ColourAxis:
 
 def hue_angle(directions: NDArray[np.floating]) -> Floats:
     """Angle of RGB directions (n, 3) in the plane of opponent colours, degrees from 0 (red) to under 360."""
-    return np.degrees(np.arctan2(directions @ _YELLOW_GREEN, directions @ _RED)) % 360
+    angle = np.degrees(np.arctan2(directions @ _YELLOW_GREEN, directions @ _RED))
+    return np.asarray(angle % 360 % 360)  # once more: the remainder of -1e-14 rounds to 360
+
+
+def hue_direction(degrees: NDArray[np.floating]) -> Floats:
+    """Unit vectors in RGB (n, 3), without grey, of hues in degrees: `hue_angle` reads them back."""
+    turn = np.radians(degrees)[:, None]
+    return np.asarray(np.cos(turn) * _RED + np.sin(turn) * _YELLOW_GREEN)
 
 
 def hue_name(degrees: float) -> str:

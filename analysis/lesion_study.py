@@ -296,7 +296,7 @@ def measure_controls(
             ranks={name: rank_among(values[tower], values[2:].reshape(2, -1)[tower]) for name, values in drops.items()},
             units={stage: len(units) for stage, units in lesion.units.items()},
             norm_error={stage: max(abs(match.error[stage]) for match in matches) for stage in lesion.units},
-            overlap={stage: _overlap(lesion, matches, stage) for stage in lesion.units},
+            overlap=mean_overlap(lesion, matches),
         )
         for tower, (lesion, matches) in enumerate(zip(wanted, drawn, strict=True))
     )
@@ -308,8 +308,12 @@ def discard_unfinished(checkpoint: Checkpoint) -> None:
         _journal_file(checkpoint, part).unlink(missing_ok=True)
 
 
-def _overlap(lesion: Lesion, matches: Sequence[Match], stage: str) -> float:
-    return float(np.mean([np.isin(match.lesion.units[stage], lesion.units[stage]).mean() for match in matches]))
+def mean_overlap(lesion: Lesion, matches: Sequence[Match]) -> dict[str, float]:
+    """Mean share of the random lesions' units that are also silenced by the one they match, by stage."""
+    return {
+        stage: float(np.mean([np.isin(match.lesion.units[stage], units).mean() for match in matches]))
+        for stage, units in lesion.units.items()
+    }
 
 
 def _journal_file(checkpoint: Checkpoint, part: str) -> Path:

@@ -1,24 +1,16 @@
 """Do the two towers differ in colour? Effect size, interval, null and a verdict: ``python -m analysis.towers``."""
 
-import argparse
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from alexnet_core.checkpoint import Checkpoint, load_checkpoint
 from analysis.kernels import (
     KernelIndices,
     Snapshots,
     chroma_energy,
-    first_layer_kernels,
-    kernel_table,
-    knows_learned_part,
-    load_snapshots,
     measure_kernels,
 )
 from analysis.stats import (
@@ -29,6 +21,7 @@ from analysis.stats import (
     otsu_threshold,
     permutation_p,
     permuted_differences,
+    purity_p,
 )
 
 MIN_LIVE = 20  # live kernels that each tower needs before a comparison means anything (specialisation 4.4)
@@ -102,6 +95,7 @@ class TowerResult:
     auc: float | None = None  # chance that a kernel of tower B is the more colourful one
     cliffs_delta: float | None = None
     mutual_information: float | None = None  # of tower and colour at the threshold, bits, 0 to 1
+    purity_p: float | None = None  # chance that as many of the colour kernels lie in one tower (hypergeometric)
 
     @property
     def p_text(self) -> str:
@@ -134,7 +128,7 @@ def measure_indices(
     indices: KernelIndices, towers: ArrayLike, rng: np.random.Generator, n_permutations: int = 100_000
 ) -> TowerResult:
     """`measure` for kernels whose indices are known."""
-    labels = _checked_labels(towers, len(indices.chroma))
+    labels = checked_labels(towers, len(indices.chroma))
     first, second = (indices.chroma[indices.live & (labels == tower)] for tower in (0, 1))
     threshold = blind_threshold(indices)
     shares = colour_shares(indices, labels, threshold)
@@ -170,6 +164,7 @@ def measure_indices(
         auc=auc,
         cliffs_delta=2 * auc - 1,
         mutual_information=mutual_information(labels[indices.live], indices.chroma[indices.live] >= threshold),
+        purity_p=purity_p(shares.colour, shares.live),
     )
 
 
@@ -189,7 +184,7 @@ def colour_kernels(indices: KernelIndices, threshold: float) -> NDArray[np.bool_
 
 def colour_shares(indices: KernelIndices, towers: ArrayLike, threshold: float) -> Shares:
     """Count the colour kernels of each tower; `towers` holds a label per kernel, 0 for A and 1 for B."""
-    labels = _checked_labels(towers, len(indices.chroma))
+    labels = checked_labels(towers, len(indices.chroma))
 
     def by_tower(chosen: NDArray[np.bool_]) -> tuple[int, int]:
         return int((chosen & (labels == 0)).sum()), int((chosen & (labels == 1)).sum())
@@ -202,6 +197,14 @@ def colour_shares(indices: KernelIndices, towers: ArrayLike, threshold: float) -
 def tower_labels(n: int, towers: int) -> NDArray[np.intp]:
     """Tower (0, 1, ...) of each of n units: equal blocks in order."""
     return np.arange(n) * towers // n
+
+
+def checked_labels(towers: ArrayLike, n: int) -> NDArray[np.intp]:
+    """`towers` as n labels. Raises ``ValueError`` unless each is 0 or 1."""
+    labels = np.asarray(towers)
+    if labels.shape != (n,) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"towers must be {n} labels, each 0 or 1, got {labels.dtype} of shape {labels.shape}.")
+    return labels.astype(np.intp)
 
 
 def comparison_text(shares: Shares, results: dict[str, TowerResult]) -> str:
@@ -238,25 +241,6 @@ def chroma_course(snapshots: Snapshots, towers: int) -> ChromaCourse:
         for values in (kernels, kernels - left * kernels[0])
     )
     return ChromaCourse(snapshots.steps, trained, learned)
-
-
-def measure_checkpoint(
-    checkpoint: Checkpoint, rng: np.random.Generator, *, folder: Path | None = None, n_permutations: int = 100_000
-) -> dict[str, TowerResult]:
-    """Results for the first layer "as trained" and, where step 0 was kept, for its "learned part".
-
-    `folder`: where the snapshots lie, if not among the named checkpoints. Raises ``ValueError`` unless the
-    network has exactly two towers.
-    """
-    towers = checkpoint.model.config.towers
-    if towers != 2:
-        raise ValueError(f"A comparison of towers needs exactly 2 of them; this network has {towers}.")
-    snapshots = load_snapshots(checkpoint, folder)
-    sets = {"as trained": first_layer_kernels(checkpoint)}
-    if knows_learned_part(snapshots):
-        sets["learned part"] = first_layer_kernels(checkpoint, snapshots, learned=True)
-    labels = tower_labels(len(sets["as trained"]), towers)
-    return {name: measure(kernels, labels, rng, n_permutations) for name, kernels in sets.items()}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
@@ -298,38 +282,7 @@ def _summary_row(name: str, result: TowerResult) -> dict[str, str]:
     }
 
 
-def _checked_labels(towers: ArrayLike, n: int) -> NDArray[np.intp]:
-    labels = np.asarray(towers)
-    if labels.shape != (n,) or not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"towers must be {n} labels, each 0 or 1, got {labels.dtype} of shape {labels.shape}.")
-    return labels.astype(np.intp)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Print how the colour of the two towers' first-layer kernels compares, as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.towers", description=main.__doc__)
-    parser.add_argument("checkpoint", help="name of a checkpoint, or path of its card")
-    parser.add_argument("--csv", type=Path, help="also write the table of all kernels to this file")
-    parser.add_argument("--seed", type=int, default=0, help="of permutation and bootstrap (default: 0)")
-    parser.add_argument("--permutations", type=int, default=100_000)
-    options = parser.parse_args(arguments)
-    try:
-        checkpoint = load_checkpoint(options.checkpoint)
-        path = Path(options.checkpoint)
-        results = measure_checkpoint(
-            checkpoint,
-            np.random.default_rng(options.seed),
-            folder=path.parent if path.with_suffix(".json").exists() else None,
-            n_permutations=options.permutations,
-        )
-    except ValueError as error:
-        parser.error(str(error))
-    if options.csv:
-        indices = measure_kernels(first_layer_kernels(checkpoint))
-        kernel_table(indices, 2).to_csv(options.csv, index=False)
-    about = {"checkpoint": checkpoint.card["name"], "id": checkpoint.id, "seed": options.seed}
-    print(json.dumps(about | {name: result.to_json() for name, result in results.items()}, indent=1))
-
-
 if __name__ == "__main__":
+    from analysis.tower_study import main  # the study is built on this module, not the other way round
+
     main()

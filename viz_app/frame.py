@@ -11,13 +11,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from analysis.errors.rates import Share
 from viz_app.figures.theme import percent, share_text
 
-Cell: TypeAlias = str | int | float | Share
+
+class Number(NamedTuple):
+    """A number in the form in which it is to be shown, such as "+0.21 [0.02, 0.40]"."""
+
+    text: str
+
+
+Cell: TypeAlias = str | int | float | Share | Number
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Table(NamedTuple):
-    """A table of a report: text, counts (int), shares from 0 to 1 (float), or counted shares with their interval."""
+    """A table of a report: text, counts (int), shares from 0 to 1 (float), counted shares, other numbers."""
 
     caption: str
     headings: tuple[str, ...]
@@ -33,6 +40,8 @@ def shown(cell: Cell) -> str:
     """A value for people: 12,345; 4.5%; 17.3% [15.1, 19.6] of 1,000."""
     if isinstance(cell, Share):
         return share_text(cell)
+    if isinstance(cell, Number):
+        return cell.text
     if isinstance(cell, float):
         return percent(cell)
     return cell if isinstance(cell, str) else f"{cell:,}"

@@ -1,21 +1,28 @@
-"""Reports as single HTML files that open without server or network: ``python -m viz_app.report errors WORKSPACE``."""
+"""Reports as single HTML files that open without server or network: ``python -m viz_app.report errors|towers``."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from alexnet_core.checkpoint import read_card
-from alexnet_core.files import written_beside
+from alexnet_core.checkpoint import Checkpoint, load_checkpoint, read_card
+from alexnet_core.data import open_dataset
+from alexnet_core.files import write_json, written_beside
 from analysis.errors.export import write_csv
 from analysis.errors.selection import CRITERIA, ORDERS, Selection, select
 from analysis.workspace import about, find_workspace, open_images, open_predictions, open_thumbnails
 from analysis.workspace.registry import checkpoint_place
 from viz_app.errors.report import IMAGES, Material, errors_report
 from viz_app.figures.captions import class_labels
-from viz_app.samples import gallery
+from viz_app.lab.gather import gathered
+from viz_app.lab.report import to_json, towers_report
+from viz_app.samples import Gallery, gallery
 
 ERRORS = (
     "Rates, confused pairs, classes, confidence and images of a workspace as HTML; the list of images as CSV beside."
+)
+TOWERS = (
+    "Are the two towers of a network specialised? Every number of the Towers page as HTML; the results as JSON and the "
+    "table of kernels as CSV beside."
 )
 
 
@@ -24,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m viz_app.report", description=main.__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _errors_command(commands.add_parser("errors", help="what a network gets wrong", description=ERRORS))
+    _towers_command(commands.add_parser("towers", help="whether its towers are specialised", description=TOWERS))
     options = parser.parse_args(arguments)
     try:
         options.write(options)
@@ -43,6 +51,13 @@ def _errors_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=IMAGES, help="of the selection shown (default: %(default)s)")
     parser.add_argument("--home", type=Path, help="data home (default: $ALEXNET_HOME)")
     parser.set_defaults(write=write_errors)
+
+
+def _towers_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", help="name of a checkpoint, or path of its card")
+    parser.add_argument("--html", type=Path, default=Path("report.html"), help="default: %(default)s")
+    parser.add_argument("--dataset", help="image store to look at (default: the one it was trained on, if it is there)")
+    parser.set_defaults(write=write_towers)
 
 
 def write_errors(options: argparse.Namespace) -> None:
@@ -82,6 +97,32 @@ def _material(name: str, home: Path | None) -> Material:
         image=lambda position: images.pixels(int(ids[position])),
         thumbnail=lambda position: thumbnails[int(ids[position])],
     )
+
+
+def write_towers(options: argparse.Namespace) -> None:
+    """Write the report on a network's towers, its results and its table of kernels.
+
+    Raises ``ValueError``, one sentence, for a network that has not two towers.
+    """
+    checkpoint = load_checkpoint(options.checkpoint)
+    material = gathered(checkpoint, _images(checkpoint, options.dataset))
+    html, results, kernels = (options.html.with_suffix(suffix) for suffix in (options.html.suffix, ".json", ".csv"))
+    with written_beside(html) as beside:
+        beside.write_text(towers_report(material), encoding="utf-8")
+    write_json(results, to_json(material))
+    with written_beside(kernels) as beside:
+        material.table.to_csv(beside, index=False)
+    print("; ".join(f"{file}: {file.stat().st_size:,} bytes" for file in (html, results, kernels)))
+
+
+def _images(checkpoint: Checkpoint, dataset: str | None) -> Gallery | None:
+    """Images to look at: those asked for, else the network's own where they are on this machine."""
+    try:
+        return gallery(open_dataset(dataset or str(checkpoint.card.get("dataset", ""))), ())
+    except (FileNotFoundError, ValueError):
+        if dataset:
+            raise
+        return None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from alexnet_core import Checkpoint
+from alexnet_core.files import sha256_of_values
 from analysis import dissociation
 from analysis.dissociation import (
     INTACT,
@@ -308,7 +309,7 @@ def _other_format(text: str) -> str:
 def _without_verdict(text: str) -> str:
     whole = json.loads(text)
     del whole["report"]["verdict"]
-    return json.dumps(whole | {"sha256": dissociation.sha256_of_values(whole["report"])})
+    return json.dumps(whole | {"sha256": sha256_of_values(whole["report"])})
 
 
 @pytest.mark.parametrize("damage", [_truncate, _alter, _other_format, _without_verdict, lambda text: "[]"])

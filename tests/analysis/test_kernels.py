@@ -14,6 +14,7 @@ from analysis.kernels import (
     colour_axis,
     first_layer_kernels,
     hue_angle,
+    hue_direction,
     hue_name,
     hue_pair,
     kernel_table,
@@ -23,6 +24,7 @@ from analysis.kernels import (
     ranking,
     readers,
     unit_inputs,
+    weighted_chroma,
 )
 
 GREY, RED_CYAN, BLUE_YELLOW = (1, 1, 1), (2, -1, -1), (-1, -1, 2)
@@ -56,6 +58,43 @@ def test_a_mixture_has_the_chroma_of_its_parts_by_energy():
     grey, colour = grating(0.1, 0), grating(0.1, 90, RED_CYAN)
     grey, colour = grey / np.linalg.norm(grey), colour / np.linalg.norm(colour)
     assert chroma_energy((0.6 * grey + 0.8 * colour)[None])[0] == pytest.approx(0.64)
+
+
+def test_weighted_chroma_is_the_share_of_the_variance_over_patches():
+    """Patches drawn one by one: their grey part and the rest, each through the kernel."""
+    draws = np.random.default_rng(7)
+    mixing = draws.normal(size=(75, 75))
+    patches = draws.normal(size=(4000, 75)) @ mixing
+    covariance = np.cov(patches.T, bias=True)
+    kernels = draws.normal(size=(3, 3, 5, 5))
+    grey = patches.reshape(-1, 3, 25).mean(1, keepdims=True).repeat(3, 1).reshape(-1, 75)
+    through_grey, through_colour = (np.var(part @ kernels.reshape(3, -1).T, axis=0) for part in (grey, patches - grey))
+    expected = through_colour / (through_grey + through_colour)
+    np.testing.assert_allclose(weighted_chroma(kernels, covariance), expected)
+
+
+def test_weighted_chroma_is_far_smaller_where_the_patches_are_nearly_grey():
+    nearly_grey = np.kron(np.full((3, 3), 0.99) + 0.01 * np.eye(3), np.eye(121))
+    kernels = noise(50)
+    assert weighted_chroma(kernels, nearly_grey).max() < 0.1 < chroma_energy(kernels).min()
+
+
+def test_weighted_chroma_refuses_patches_of_another_size():
+    with pytest.raises(ValueError, match=r"\(363, 363\), got \(75, 75\)"):
+        weighted_chroma(noise(2), np.eye(75))
+
+
+def test_the_direction_of_a_hue_has_that_hue_no_grey_and_length_one():
+    degrees = np.arange(0, 360, 7.0)
+    directions = hue_direction(degrees)
+    np.testing.assert_allclose(hue_angle(directions), degrees, atol=1e-9)
+    np.testing.assert_allclose(directions.sum(1), 0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+
+
+def test_the_table_takes_more_columns():
+    table = kernel_table(measure_kernels(noise(4)), 2, {"fit": np.arange(4.0)})
+    assert table["fit"].tolist() == [0, 1, 2, 3]
 
 
 def test_random_kernels_have_the_published_chroma_and_separability():

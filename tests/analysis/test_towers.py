@@ -1,14 +1,10 @@
 """Comparison of towers on kernels with planted chroma, on noise, and against the published reference rows."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
-from analysis import towers
 from analysis.kernels import Snapshots, chroma_energy, measure_kernels
 from analysis.towers import (
     blind_threshold,
@@ -46,16 +42,17 @@ def rng() -> np.random.Generator:
 
 
 @pytest.mark.parametrize(
-    ("colour", "share_of_colour", "share_of_tower", "bits"),
-    [((3, 29), 0.91, 0.60, 0.265), ((1, 37), 0.97, 0.77, 0.507)],
+    ("colour", "of_colour", "of_tower", "bits", "chance"),
+    [((3, 29), 0.91, 0.60, 0.265, 1.4e-8), ((1, 37), 0.97, 0.77, 0.507, 2.7e-15)],
     ids=["figure of 2012", "CaffeNet"],
 )
-def test_the_shares_of_the_reference_nets_come_out_of_their_counts(colour, share_of_colour, share_of_tower, bits):
+def test_the_shares_of_the_reference_nets_come_out_of_their_counts(colour, of_colour, of_tower, bits, chance):
     result = measure(planted(*colour), LABELS, rng(), 2000)
     assert result.colour == colour
-    assert result.share_of_colour == pytest.approx(share_of_colour, abs=0.005)
-    assert result.share_of_tower == pytest.approx(share_of_tower, abs=0.006)
+    assert result.share_of_colour == pytest.approx(of_colour, abs=0.005)
+    assert result.share_of_tower == pytest.approx(of_tower, abs=0.006)
     assert result.mutual_information == pytest.approx(bits, abs=0.0006)
+    assert result.purity_p == pytest.approx(chance, rel=0.05)
 
 
 def test_a_planted_split_is_called_specialised_with_the_smallest_p_that_can_be_shown():
@@ -214,31 +211,3 @@ def test_the_course_of_chroma_is_the_mean_of_each_tower_at_each_step():
     assert course.trained[1, 1] == pytest.approx(chroma_energy(values[1, 4:]).mean())
     assert course.learned[2, 0] == pytest.approx(chroma_energy(values[2, :4] - np.float32(0.8) * values[0, :4]).mean())
     assert np.isnan(course.learned[0]).all()
-
-
-def checkpoint(kernels: np.ndarray, count: int = 2) -> SimpleNamespace:
-    """As much of a checkpoint as the measurement reads."""
-    weights = torch.tensor(kernels, dtype=torch.float32)
-    model = SimpleNamespace(kernels=lambda layer: weights, config=SimpleNamespace(towers=count))
-    return SimpleNamespace(model=model, card={"name": "net"}, id="0123")
-
-
-def test_the_command_prints_the_result_as_json_and_writes_the_table(monkeypatch, capsys, tmp_path):
-    kernels = planted(3, 29)
-    monkeypatch.setattr(towers, "load_checkpoint", lambda name: checkpoint(kernels))
-    towers.main(["net", "--permutations", "300", "--csv", str(tmp_path / "kernels.csv")])
-    printed = json.loads(capsys.readouterr().out)
-    result = measure(kernels, LABELS, rng(), 300)
-    assert printed["as trained"]["verdict"] == result.verdict
-    assert printed["as trained"]["colour"] == [3, 29]
-    assert printed["as trained"]["difference"] == pytest.approx(result.difference, abs=1e-6)
-    table = pd.read_csv(tmp_path / "kernels.csv")
-    np.testing.assert_allclose(table["chroma"], chroma_energy(kernels), atol=1e-6)
-
-
-@pytest.mark.parametrize("count", [1, 4])
-def test_the_command_refuses_other_numbers_of_towers_in_one_sentence(count, monkeypatch, capsys):
-    monkeypatch.setattr(towers, "load_checkpoint", lambda name: checkpoint(planted(3, 29), count))
-    with pytest.raises(SystemExit):
-        towers.main(["net"])
-    assert f"this network has {count}." in capsys.readouterr().err

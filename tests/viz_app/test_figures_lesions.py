@@ -90,12 +90,20 @@ def test_classes_without_factors_only_change_or_stay():
     assert figures.change_text("tabby cat", "hot dog", "", factors=False) == "the answer changed"
 
 
-def test_listed_are_both_top_fives_each_class_once(guesses):
-    listed = figures.listed_classes(guesses)
-    tops = [set(np.argsort(-row)[:5]) for row in guesses]
-    assert set(listed) == tops[0] | tops[1]
+def test_listed_are_the_first_top_five_and_the_best_three_of_each_other_row_once(guesses):
+    four = np.concatenate([guesses, guesses[:, ::-1]])
+    listed = figures.listed_classes(four)
+    tops = [set(np.argsort(-row)[: 5 if place == 0 else 3]) for place, row in enumerate(four)]
+    assert set(listed) == set.union(*tops)
     assert len(set(listed)) == len(listed)
     assert set(listed[:5]) == tops[0]
+
+
+def test_the_table_of_guesses_holds_colour_and_grey_intact_and_without(guesses):
+    table = figures.guess_table(list(CLASS_NAMES), guesses, "Tower A off", guesses[::-1])
+    assert list(table) == ["class", "intact", "Tower A off", "intact, in grey", "Tower A off, in grey"]
+    np.testing.assert_array_equal(table["intact, in grey"], guesses[1])
+    assert list(figures.guess_table(list(CLASS_NAMES), guesses, "", guesses)) == ["class", "intact", "intact, in grey"]
 
 
 def test_pairs_of_bars_carry_the_numbers_and_differ_in_more_than_colour(guesses):

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from analysis.errors.rates import share
-from viz_app.frame import Cell, Table, _environment, data_uri, shown
+from viz_app.frame import Cell, Number, Table, _environment, data_uri, shown
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from viz_app.frame import Cell, Table, _environment, data_uri, shown
         (1.0, "100.0%"),
         (share(5, 10), "50.0% [23.7, 76.3] of 10"),  # Wilson 1927 by hand
         (share(0, 0), "none"),
+        (Number("+0.2 [0, 1]"), "+0.2 [0, 1]"),
     ],
 )
 def test_a_value_is_written_for_people(cell: Cell, text: str) -> None:
@@ -30,12 +31,13 @@ def test_a_file_becomes_an_address_that_holds_it() -> None:
 
 def test_a_table_s_texts_are_escaped_and_its_numbers_stand_to_the_right() -> None:
     macro = '{% import "parts.html" as parts %}{{ parts.table(table) }}'
-    table = Table("<caption>", ("a & b", "n"), [('"<script>"', 1000)])
+    table = Table("<caption>", ("a & b", "n", "size"), [('"<script>"', 1000, Number("+0.2"))])
     html = _environment().from_string(macro).render(table=table)
     assert "<script" not in html
     assert "&lt;caption&gt;" in html
     assert "a &amp; b" in html
     assert '<td class="number">1,000</td>' in html
+    assert '<td class="number">+0.2</td>' in html
 
 
 def test_a_value_that_a_template_asks_for_must_be_given() -> None:

@@ -1,47 +1,45 @@
-"""The Towers page as visitors use it: switches, images, the search for a change, and what was measured or not."""
+"""The Towers page as visitors use it: switches and images; what was measured, section by section, or not."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from alexnet_core import Checkpoint, build_model
+from alexnet_core import Checkpoint
+from alexnet_core.colour import to_grey
 from alexnet_core.data import open_dataset
-from alexnet_core.preprocess import Preprocess
 from alexnet_core.prism import CLASS_NAMES
+from analysis.between import between_file
 from analysis.dissociation import lesions_file, save_lesions
+from analysis.experiments.matrix import Matrix
+from analysis.experiments.nets import Net
 from analysis.lesion import MODES, Lesion, run_under, tower_lesion
+from analysis.photo_lesions import photo_file
+from analysis.sealed import save_sealed
+from tests.viz_app.lab.world import MATRIX, NETS, between, network, photo_report, split_kernels
 from viz_app import resources, switches
+from viz_app.lab import networks as networks_section
+from viz_app.lab import study
 from viz_app.samples import gallery, sample_names
 from viz_app.switches import donor_of
 
 MAIN = Path(__file__).resolve().parents[2] / "viz_app" / "main.py"
-
-
-def network(classes: int, names: list[str], towers: int = 2) -> Checkpoint:
-    """A network whose last layers are loud enough for answers that change; small images, so that Prism is quick."""
-    model = build_model("chm145", classes, input_size=127, towers=towers, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for name in ("conv3", "fc6", "fc7", "fc8"):
-            model.stages[name].weight.mul_(3)
-    preprocess = Preprocess(128, 136, 127, torch.full((3, 136, 136), 110.0), torch.eye(3), torch.ones(3))
-    card = {"name": f"net-{classes}-{towers}", "id": f"net-{classes}-{towers}"}
-    card["classes"] = [{"id": f"n{place}", "name": name} for place, name in enumerate(names)]
-    return Checkpoint(model.eval().requires_grad_(False), card, preprocess)
+THINGS = [f"thing {place}" for place in range(10)]
 
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Checkpoint]:
-    things = [f"thing {place}" for place in range(10)]
     return {
-        "prism-127": network(100, list(CLASS_NAMES)),
-        "tiny-imagenet-127": network(10, things),
-        "photos": network(10, things),
-        "single": network(10, things, towers=1),
-        "four": network(10, things, towers=4),
+        "prism-127": network("net-prism", list(CLASS_NAMES), kernels=split_kernels()),
+        "tiny-imagenet-127": network("net-tiny", THINGS),
+        "photos": network("net-photos", THINGS),
+        "single": network("net-single", THINGS, towers=1),
+        "four": network("net-four", THINGS, towers=4),
     }
 
 
@@ -53,6 +51,27 @@ def _in_memory(networks: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(resources, "load_checkpoint", networks.__getitem__)
     monkeypatch.setattr(resources, "list_checkpoints", lambda: list(networks))
     monkeypatch.setattr(switches, "REFERENCE", 4)
+    monkeypatch.setattr(study, "PHOTOGRAPHS", 8)
+
+
+@pytest.fixture
+def small_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page knows one small matrix whose networks are known."""
+
+    def nets_of(matrix: Matrix) -> list[Net]:
+        return NETS if matrix == MATRIX else []
+
+    monkeypatch.setattr(networks_section, "list_matrices", lambda: ["small"])
+    monkeypatch.setattr(networks_section, "load_matrix", {"small": MATRIX}.__getitem__)
+    monkeypatch.setattr(networks_section, "matrix_nets", nets_of)
+
+
+@pytest.fixture(scope="module")
+def own_photo() -> bytes:
+    """A picture as a visitor would hand it over."""
+    file = BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
 
 
 def opened(workspace: str = "prism", **query: str) -> AppTest:
@@ -68,7 +87,8 @@ def alive(app: AppTest) -> AppTest:
 
 
 def words(app: AppTest) -> str:
-    return "\n".join(element.value for element in (*app.markdown, *app.caption, *app.info, *app.warning, *app.code))
+    elements = (*app.markdown, *app.caption, *app.info, *app.warning, *app.code)
+    return "\n".join(element.value for element in elements).replace("\\", "")
 
 
 def figure(app: AppTest, key: str) -> dict:
@@ -80,19 +100,31 @@ def keys(app: AppTest) -> list[str]:
     return [chart.proto.id for chart in app.get("plotly_chart")]
 
 
-def answers(checkpoint: Checkpoint, row: int, lesion: Lesion) -> list[str]:
+def sentences(app: AppTest) -> list[str]:
+    """What the network says, in colour and in grey."""
+    return [element.value for element in app.markdown if "Intact:" in element.value]
+
+
+def answers(checkpoint: Checkpoint, row: int, lesion: Lesion, *, grey: bool = False) -> list[str]:
     """Best guesses for an image of Prism, intact and lesioned, without the page's own code."""
     image = torch.from_numpy(open_dataset("prism-128").split("val").images[row : row + 1])
-    logits = run_under(checkpoint.model, checkpoint.preprocess.centre(image), [Lesion(), lesion])
+    shown = to_grey(image.float()) if grey else image
+    logits = run_under(checkpoint.model, checkpoint.preprocess.centre(shown), [Lesion(), lesion])
     return [CLASS_NAMES[int(best)] for best in logits[:, 0].argmax(1)]
 
 
-def test_the_page_says_what_the_network_says_with_and_without_the_tower(networks):
+def test_the_page_says_what_the_network_says_with_and_without_the_tower_in_colour_and_in_grey(networks):
     app = opened(tower_image="7")
-    before, after = answers(networks["prism-127"], 7, tower_lesion(networks["prism-127"].model, 0))
-    text = next(element.value for element in app.markdown if "Intact:" in element.value)
     truth = CLASS_NAMES[int(open_dataset("prism-128").split("val").labels[7])]
-    assert text.index(truth) < text.index(before, text.index("Intact:")) < text.index(after, text.index("Tower A off"))
+    for text, grey in zip(sentences(app), (False, True), strict=True):
+        before, after = answers(networks["prism-127"], 7, tower_lesion(networks["prism-127"].model, 0), grey=grey)
+        assert text.index(truth) < text.index(before, text.index("Intact:")) < text.index(after, text.index("Tower A"))
+
+
+def test_both_sides_list_the_same_classes_in_the_same_order():
+    app = opened(tower_image="7")
+    ticks = [figure(app, f"guesses_{side}")["layout"]["yaxis"]["ticktext"] for side in ("original", "grey")]
+    assert ticks[0] == ticks[1]
 
 
 def test_a_switch_changes_the_name_of_what_is_off():
@@ -116,11 +148,12 @@ def test_every_mode_works_for_the_whole_tower(mode):
         assert shown.name(donor_of(3, 5000)).split(": ")[1] in words(app)
 
 
-def test_shapes_and_hues_sum_to_one_and_tick_the_truth():
+def test_shapes_and_hues_tick_the_truth_on_both_sides():
     app = opened(tower_image="7")
-    truth = CLASS_NAMES[int(open_dataset("prism-128").split("val").labels[7])]
-    for key, name in (("shapes_bars", truth.split()[1]), ("hues_bars", truth.split()[0])):
-        assert f"✓ {name}" in figure(app, key)["layout"]["yaxis"]["ticktext"]
+    hue, shape = CLASS_NAMES[int(open_dataset("prism-128").split("val").labels[7])].split()
+    for key, name in (("shapes", shape), ("hues", hue)):
+        for side in ("original", "grey"):
+            assert f"✓ {name}" in figure(app, f"{key}_{side}")["layout"]["yaxis"]["ticktext"]
 
 
 def test_the_search_goes_to_the_next_image_whose_answer_changes(networks):
@@ -140,15 +173,27 @@ def test_another_image_is_drawn(monkeypatch):
     assert app.number_input(key="tower_image").value == np.random.Generator(np.random.PCG64(5)).integers(5000)
 
 
+def test_a_sample_and_a_photo_of_one_s_own_can_be_tried(own_photo):
+    app = opened(tower_photo=sample_names()[0])
+    assert sample_names()[0] in app.image[0].captions[0]
+    assert not [widget for widget in app.number_input if widget.key == "tower_image"]
+    alive(app.file_uploader[0].set_value(("mine.png", own_photo, "image/png")).run())
+    assert app.selectbox(key="tower_photo").value == "mine.png"
+    assert "mine" in app.image[0].captions[0]
+    assert len(sentences(app)) == 2
+    alive(app.segmented_control(key="off_how").select("resample").run())
+    assert "as if they saw another image, the donor" in words(app)
+
+
 def test_nonsense_in_a_link_is_ignored():
-    app = opened(tower_image="99999", off_how="explode", off_layers="roof", tower_a="perhaps")
+    app = opened(tower_image="99999", off_how="explode", off_layers="roof", tower_a="perhaps", lab="Attic")
     assert app.number_input(key="tower_image").value == 0
     assert "Tower A off" in words(app)
 
 
 def test_without_images_of_the_workspace_samples_are_shown_and_factors_are_not():
     app = opened("photos (checkpoint only)")
-    assert "these are sample photos" in words(app)
+    assert app.selectbox(key="tower_photo").options[0] == sample_names()[0]
     assert sample_names()[0] in app.image[0].captions[0]
     assert not [key for key in keys(app) if "shapes" in key or "hues" in key]
 
@@ -157,35 +202,80 @@ def test_photographs_that_are_not_there_are_offered_and_the_samples_shown_meanwh
     app = opened("tiny-imagenet")
     assert "nothing is downloaded unasked" in app.info[0].value
     assert app.button(key="fetch_tiny-imagenet").label.startswith("Fetch Tiny ImageNet")
-    assert "these are sample photos" in words(app)
+    assert sample_names()[0] in app.image[0].captions[0]
 
 
-def test_a_number_that_the_next_workspace_lacks_is_left_behind():
-    app = opened(tower_image="4000")
-    app.selectbox(key="workspace").set_value("photos (checkpoint only)")
-    alive(app.run())
-    assert app.number_input(key="tower_image").value == 0
-
-
-def test_one_tower_cannot_be_switched_off_and_four_can():
-    assert "this network has one" in words(opened("single (checkpoint only)"))
-    four = opened("four (checkpoint only)", tower_c="false")
-    assert "Tower" in words(four)
+def test_sections_are_those_that_the_number_of_towers_allows(small_matrix):
+    single, four = opened("single (checkpoint only)", lab="Kernels"), opened("four (checkpoint only)", tower_c="false")
+    assert "this network has one" in words(single)
+    assert "Does it happen?" in words(single)
     assert "Towers A and C off" in words(four)
 
 
-def test_without_a_measurement_the_command_for_it_is_shown():
-    text = words(opened())
-    assert "Not measured yet" in text
-    assert "python -m analysis.lesion net-100-2" in text
+def test_the_kernels_are_judged_beside_published_ones():
+    app = opened(lab="Kernels")
+    text = words(app)
+    assert "Specialised: difference of mean chroma +0.7" in text
+    assert "40 of 44 colour kernels are in one tower (tower B)" in text
+    assert figure(app, "references")["layout"]["yaxis"]["ticktext"] == [
+        "this network, as trained",
+        "AlexNet, figure of 2012",
+        "CaffeNet",
+    ]
+    assert {key.rsplit("-", 1)[1] for key in keys(app)} == {"references", "swarm", "chroma_map", "sweep"}
+    table = app.dataframe[1].value
+    assert "colour selectivity on images" in set(table["Index"])
+
+
+def test_kernels_that_are_noise_are_not_measurable_and_the_page_says_so():
+    app = opened("photos (checkpoint only)", lab="Kernels")
+    assert "Not measurable" in words(app)
+    assert not [key for key in keys(app) if key.endswith("-sweep")]
+
+
+def test_networks_show_every_condition_and_name_what_is_missing(small_matrix):
+    app = opened(lab="Networks", condition="nonsense")
+    text = words(app)
+    assert "3 of 3 beyond the 99.9 % null" in text
+    assert "Not trained yet: never." in text
+    assert figure(app, "nets")["layout"]["yaxis"]["ticktext"][0] == "case (3)"
+    assert "seed 1: step 100" in text
+    alive(app.selectbox(key="condition").select("one-tower").run())
+    assert "seed 1: never" in words(app)
+
+
+def test_the_networks_that_come_with_the_code_can_be_shown():
+    assert "One dot per network" in words(opened(lab="Networks"))
+
+
+def test_routing_is_measured_at_once_and_the_rest_offered(networks):
+    app = opened(lab="Routing")
+    text = words(app)
+    assert "conv3's squared weights run between the towers" in text
+    assert "Inside tower A the strongest axis" in text
+    assert "python -m analysis.between net-prism" in text
+    save_sealed(between("net-prism"), between_file(networks["prism-127"]))
+    app = opened(lab="Routing")
+    assert len(figure(app, "similarity")["data"]) == 3
+    assert "pool2 +30.0" in words(app)
+
+
+def test_axes_need_live_kernels():
+    assert "too few kernels of conv1 are live" in words(opened("photos (checkpoint only)", lab="Routing"))
+
+
+def test_without_a_measurement_the_commands_for_it_are_shown():
+    text = words(opened(lab="Lesions"))
+    assert text.count("Not measured yet") == 2
+    assert "python -m analysis.lesion net-prism" in text
+    assert "python -m analysis.photo_lesions net-prism" in text
 
 
 def test_a_measurement_is_shown_with_its_verdict_figures_and_table(networks, make_report):
-    report = make_report(networks["prism-127"].id)
-    save_lesions(report, lesions_file(networks["prism-127"]))
-    app = opened()
+    save_lesions(make_report("net-prism"), lesions_file(networks["prism-127"]))
+    app = opened(lab="Lesions")
     text = words(app)
-    assert "Double dissociation" in text.replace("\\", "")
+    assert "Double dissociation" in text
     assert "above all 200 random lesions" in text
     assert len(figure(app, "drops")["data"]) == 4
     assert len(figure(app, "random")["data"]) == 4
@@ -193,28 +283,44 @@ def test_a_measurement_is_shown_with_its_verdict_figures_and_table(networks, mak
 
 
 def test_a_measurement_without_random_lesions_and_factors_is_shown_too(networks, make_report):
-    report = make_report(networks["photos"].id, factors=False, controls=0)
+    report = make_report("net-photos", factors=False, controls=0)
     save_lesions(report, lesions_file(networks["photos"]))
-    app = opened("photos (checkpoint only)")
-    assert "random lesions were not measured" in words(app).replace("\\", "")
+    app = opened("photos (checkpoint only)", lab="Lesions")
+    assert "random lesions were not measured" in words(app)
     assert not [key for key in keys(app) if key.endswith("-random")]
 
 
-def test_a_damaged_measurement_gets_one_sentence_and_the_switches_work(networks):
-    path = lesions_file(networks["prism-127"])
-    path.parent.mkdir(parents=True)
-    path.write_text("{")
-    app = opened()
-    assert "The measurement cannot be shown" in app.warning[0].value
-    assert "Tower A off" in words(app)
+def test_photographs_are_shown_by_any_measure(networks):
+    report = photo_report("net-prism")
+    save_sealed(report, photo_file(networks["prism-127"]))
+    app = opened(lab="Lesions")
+    assert report.verdict in words(app)
+    assert "random halves against their complements" in words(app)
+    assert "percentage points" in figure(app, "photo_drops")["layout"]["xaxis"]["title"]["text"]
+    app = opened(lab="Lesions", measure="log p")
+    assert "nats" in figure(app, "photo_worth")["layout"]["xaxis"]["title"]["text"]
 
 
-def test_the_kernels_verdict_is_told_in_a_line():
-    assert "First-layer kernels of this network, mean chroma: tower A" in words(opened())
+def test_damaged_measurements_get_one_sentence_each(networks):
+    checkpoint = networks["prism-127"]
+    for path in (lesions_file(checkpoint), photo_file(checkpoint), between_file(checkpoint)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{")
+    assert len(opened(lab="Lesions").warning) == 2
+    assert len(opened(lab="Routing").warning) == 1
 
 
-def test_every_chart_and_image_has_a_text_alternative(networks, make_report):
-    save_lesions(make_report(networks["prism-127"].id), lesions_file(networks["prism-127"]))
-    charts = opened(off_how="resample").get("plotly_chart")
-    assert len(charts) == 5
+def test_the_words_are_explained():
+    text = words(opened(lab="How to read this"))
+    assert "The question was declared before looking" in text
+    assert "**A lesion** silences units" in text
+
+
+@pytest.mark.parametrize("section", ["Try it", "Kernels", "Networks", "Routing", "Lesions"])
+def test_every_chart_and_image_has_a_text_alternative(networks, make_report, small_matrix, section):
+    save_lesions(make_report("net-prism"), lesions_file(networks["prism-127"]))
+    save_sealed(between("net-prism"), between_file(networks["prism-127"]))
+    save_sealed(photo_report("net-prism"), photo_file(networks["prism-127"]))
+    charts = opened(lab=section).get("plotly_chart")
+    assert len(charts) >= 2
     assert all(len(chart.proto.alt) > 40 for chart in charts)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from alexnet_core.prism import CLASS_NAMES, HUES, SHAPES
 from analysis.dissociation import Condition, Controls, Dissociation, Estimate, LesionReport, points
 from analysis.lesion import MODES, SCOPES, Mode, Scope
-from analysis.towers import TowerResult
 from viz_app.figures.captions import best, escaped, with_swatch
 from viz_app.figures.theme import LEGEND_ABOVE, LINE, TOWER_MARKS, plain_figure
 from viz_app.switches import Switches
@@ -19,10 +18,6 @@ from viz_app.switches import Switches
 Guesses = NDArray[np.floating]
 """Probabilities (2, n): of the intact network, then with towers off."""
 
-INTRO = (
-    "The network has two towers that hardly talk to each other. Switch one off and see what is lost; further down the "
-    "same is measured over many images."
-)
 SCOPE_HELP = (
     "conv1-conv2 takes a tower's first two layers, before conv3 mixes the towers. The whole tower takes its "
     "conv1 to conv5 and its half of fc6 and fc7."
@@ -119,8 +114,9 @@ def _fate(factor: str, old: Mapping[str, str], new: Mapping[str, str], donor: Ma
 
 
 def listed_classes(guesses: Guesses) -> list[int]:
-    """The five best guesses of the intact network, then those of the lesioned one that are not among them."""
-    return list(dict.fromkeys(int(index) for row in guesses for index in best(row)))
+    """The five best of the first guesses (rows, n), then the three best of each other row that are not among them."""
+    others = (index for row in guesses[1:] for index in best(row, 3))
+    return list(dict.fromkeys(int(index) for index in (*best(guesses[0]), *others)))
 
 
 def guess_pairs(
@@ -205,10 +201,14 @@ def pairs_text(kind: str, names: Sequence[str], guesses: Guesses, without: str) 
     return f"Probability of {kind}, {heading}: {rows}."
 
 
-def guess_table(labels: Sequence[str], guesses: Guesses, without: str) -> pd.DataFrame:
-    """All classes with their probabilities."""
-    table = pd.DataFrame({"class": list(labels), "intact": guesses[0]})
-    return table.assign(**{without: guesses[1]}) if without else table
+def guess_table(labels: Sequence[str], guesses: Guesses, without: str, grey: Guesses) -> pd.DataFrame:
+    """All classes with their probabilities, in colour and in grey."""
+    table = pd.DataFrame({"class": list(labels)})
+    for kind, values in (("", guesses), (", in grey", grey)):
+        table[f"intact{kind}"] = values[0]
+        if without:
+            table[f"{without}{kind}"] = values[1]
+    return table
 
 
 def titled(name: str) -> str:
@@ -583,16 +583,6 @@ def random_csv(report: LesionReport) -> pd.DataFrame:
         kind = ["tower", *["random"] * control.n]
         frames.append(pd.DataFrame({"stands_in_for": "AB"[control.tower], "lesion": kind, **drops}))
     return pd.concat(frames, ignore_index=True)
-
-
-def kernels_text(result: TowerResult) -> str:
-    """What the first-layer kernels say of the same towers, in a line."""
-    means = (("–" if mean is None else f"{mean:.2f}") for mean in result.mean_chroma)
-    a, b = means
-    return (
-        f"First-layer kernels of this network, mean chroma: tower A {a}, tower B {b} ({result.p_text}). "
-        f"{escaped(result.verdict)}"
-    )
 
 
 def command(checkpoint: str) -> str:

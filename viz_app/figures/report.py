@@ -59,7 +59,7 @@ def _calibration(found: Calibration, inks: Inks) -> Figure:
     lefts, counts = zip(*((row.low, row.n) for row in found.bins), strict=True)
     below.bar(lefts, counts, 0.9 / len(lefts), align="edge", color=LINE)
     below.set(xlabel="confidence: probability of the best guess", ylabel="images")
-    _styled(figure, inks)
+    styled(figure, inks)
     return figure
 
 
@@ -73,11 +73,11 @@ def _risk(found: RiskCoverage, inks: Inks) -> Figure:
     axes.axhline(overall, linestyle="--", linewidth=1, color=LINE, label="if its confidence said nothing")
     axes.set(xlabel="share of images answered, the surest first", ylabel="share of them wrong", xlim=(0, 1))
     axes.set_ylim(bottom=0)
-    _styled(figure, inks)
+    styled(figure, inks)
     return figure
 
 
-def _styled(figure: Figure, inks: Inks) -> None:
+def styled(figure: Figure, inks: Inks) -> None:
     """Text and axes in the colour of the page's text, no ground: the page shows through."""
     figure.set_facecolor("none")
     for axes in figure.axes:

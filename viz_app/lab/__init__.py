@@ -1,0 +1,1 @@
+"""The Towers page: is one tower really the colour tower? One module per section of the page, and its report."""
