@@ -111,5 +111,7 @@ def named_config(mode: str, **changes: Any) -> AlexNetConfig:
     """
     if mode not in MODES:
         raise ValueError(f"Unknown mode {mode!r}; choose from {list(MODES)}.")
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-    return replace(MODES[mode], **fields)
+    fixed: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
+    }
+    return replace(MODES[mode], **fixed)

@@ -120,26 +120,41 @@ def compare_towers(
 
     A network of one tower is cut into two arbitrary halves. Four towers need 10 live kernels each.
     """
+    return compare_courses(chroma[None], live[None], towers, rng)[0]
+
+
+def compare_courses(
+    chroma: NDArray[np.floating], live: NDArray[np.bool_], towers: int, rng: np.random.Generator
+) -> list[Spread | None]:
+    """`compare_towers` for each step of chroma and live kernels (steps, n).
+
+    Steps at which the same kernels are live share their permutations.
+    """
     parts = max(towers, HALVES)
-    labels = tower_labels(len(chroma), parts)
-    groups = [chroma[live & (labels == tower)].astype(np.float64) for tower in range(parts)]
-    if min(map(len, groups)) < MIN_LIVE * HALVES / parts:
-        return None
-    sizes = [len(group) for group in groups]
-    means = tuple(float(group.mean()) for group in groups)
-    observed, null = max(means) - min(means), permuted_ranges(np.concatenate(groups), sizes, rng)
-    points = (float(point) for point in np.quantile(null, (0.5, 0.95, 0.999)))
-    return Spread(means, observed, permutation_p(observed, null), float(null.mean()), *points)
+    labels = tower_labels(live.shape[1], parts)
+    found: list[Spread | None] = [None] * len(live)
+    for mask in np.unique(live, axis=0):
+        sizes = np.bincount(labels[mask], minlength=parts)
+        if sizes.min() < MIN_LIVE * HALVES / parts:
+            continue
+        steps = np.flatnonzero((live == mask).all(1))
+        values = chroma[steps][:, mask].astype(np.float64)
+        means = group_means(values, labels[mask][None], sizes)[:, 0]
+        null = np.ptp(
+            group_means(values, rng.permuted(np.tile(labels[mask], (PERMUTATIONS, 1)), axis=1), sizes), axis=2
+        )
+        for step, towers_means, ranges in zip(steps, means, null, strict=True):
+            observed = float(np.ptp(towers_means))
+            points = (float(point) for point in np.quantile(ranges, (0.5, 0.95, 0.999)))
+            p_value = permutation_p(observed, ranges)
+            found[step] = Spread(tuple(towers_means.tolist()), observed, p_value, float(ranges.mean()), *points)
+    return found
 
 
-def permuted_ranges(
-    values: NDArray[np.floating], sizes: Sequence[int], rng: np.random.Generator, draws: int = PERMUTATIONS
-) -> Floats:
-    """Largest less smallest group mean when values are dealt at random to groups of these sizes, shape (draws,)."""
-    shuffled = rng.permuted(np.broadcast_to(np.asarray(values, np.float64), (draws, len(values))), axis=1)
-    ends = np.cumsum([0, *sizes[:-1]])
-    means = np.add.reduceat(shuffled, ends, axis=1) / np.asarray(sizes)
-    return np.asarray(np.ptp(means, axis=1))
+def group_means(values: Floats, labels: NDArray[np.intp], sizes: NDArray[np.intp]) -> Floats:
+    """Mean of each group: of values (m, n) under labels (draws, n), as (m, draws, groups)."""
+    sums = [values @ (labels == group).T for group in range(len(sizes))]
+    return np.asarray(np.stack(sums, axis=-1) / sizes)
 
 
 def read_net(result: Result) -> Net:
@@ -152,9 +167,7 @@ def read_net(result: Result) -> Net:
 
     def course(chroma: NDArray[np.float32], live: NDArray[np.bool_]) -> Course:
         rng = np.random.default_rng(result.seed)
-        return Course(
-            steps, tuple(compare_towers(*layer, result.towers, rng) for layer in zip(chroma, live, strict=True))
-        )
+        return Course(steps, tuple(compare_courses(chroma, live, result.towers, rng)))
 
     return Net(
         condition=result.condition,

@@ -36,7 +36,7 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
             f"Of the learned part alone: {learned.mean:.3f}, {learned.beyond} of {len(learned.measured)} beyond it."
         )
     if n < FEWEST:
-        lines.append(f"{_nets(n)} say nothing about every training; {FEWEST} are needed for an interval.")
+        lines.append(f"{_nets(n)} cannot speak for every training; an interval needs {FEWEST}.")
     return lines
 
 
