@@ -33,14 +33,14 @@ from alexnet_core.model import AlexNet
 from alexnet_core.paths import predictions_dir
 from alexnet_core.predict import VIEWS, views_of
 from alexnet_core.store import ImageStore
-from analysis.lesion import Lesion, Mode, Scope, run_under, tower_lesion
+from analysis.lesions.lesion import Lesion, Mode, Scope, run_under, tower_lesion
 from analysis.predictions import TOP, About, Rows, read_predictions, write_predictions
 from analysis.shards import BATCH, Shard, ShardFolder, compute_shards, shards_of
 from analysis.stats import wilson_interval
 
 Off = Literal["none", "A", "B"]
 OFFS: tuple[Off, ...] = get_args(Off)
-SCOPE: Scope = "conv1-conv2"  # where a tower is switched off, and how: the defaults of analysis.lesion.tower_lesion
+SCOPE: Scope = "conv1-conv2"  # where a tower is switched off, and how: `tower_lesion`'s defaults
 MODE: Mode = "zero"
 VERSION = 1  # of the code that makes scores and tables
 SHARDS = "shards"  # folder of unfinished evaluations

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alexnet_core.colour import luma, rotate_hue, to_grey
-from analysis.functional import FIELD, hue_colours
+from analysis.kernels.functional import FIELD, hue_colours
 
 Stimulus = Literal["colour", "grey", "hue-rotated", "chroma only", "low-pass", "high-pass"]
 STIMULI: tuple[Stimulus, ...] = get_args(Stimulus)

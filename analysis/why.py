@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from alexnet_core.model import AlexNet, Linear
-from analysis.lesion import Lesion, run_under, tower_lesion
+from analysis.lesions.lesion import Lesion, run_under, tower_lesion
 from analysis.workspace.head import Head
 
 

@@ -23,6 +23,7 @@ from alexnet_core.predict import probabilities
 from alexnet_core.store import ImageStore
 from analysis.activations import Activations, Maps, read_activations
 from analysis.attribution import LAST_MAPS, class_evidence
+from analysis.between.routing import AxesReport, BlockMass
 from analysis.errors.calibration import Calibration, RiskCoverage, calibration, risk_coverage
 from analysis.errors.classes import ClassRow, class_rows
 from analysis.errors.comparison import Comparison, compare
@@ -32,7 +33,7 @@ from analysis.errors.selection import Selection, in_split, select
 from analysis.evaluate import Evaluation, open_evaluation
 from analysis.experiments.matrix import RESULTS, Matrix
 from analysis.experiments.nets import Net, read_matrix
-from analysis.kernels import (
+from analysis.kernels.indices import (
     KernelIndices,
     Snapshots,
     first_layer_kernels,
@@ -40,13 +41,12 @@ from analysis.kernels import (
     load_snapshots,
     measure_kernels,
 )
-from analysis.lesion import STAGES, unit_means
+from analysis.lesions.lesion import STAGES, unit_means
 from analysis.projection import ImageMap, MapPlan, make_map, map_file, open_map
 from analysis.retrieval import Index
 from analysis.retrieval.spaces import Neighbours, Space, open_space, search, stages_of
-from analysis.routing import AxesReport, BlockMass
-from analysis.tower_study import TowerStudy
-from analysis.towers import ChromaCourse, TowerResult, chroma_course, measure_indices, tower_labels
+from analysis.towers.comparison import ChromaCourse, TowerResult, chroma_course, measure_indices, tower_labels
+from analysis.towers.study import TowerStudy
 from analysis.why import tower_contributions, with_head
 from analysis.workspace import (
     Head,

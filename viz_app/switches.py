@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alexnet_core.model import AlexNet
-from analysis.lesion import STAGES, Lesion, Mode, Scope, run_under, tower_lesion
+from analysis.lesions.lesion import STAGES, Lesion, Mode, Scope, run_under, tower_lesion
 from viz_app.figures.theme import TOWER_MARKS
 from viz_app.samples import Gallery, sample, sample_names
 from viz_app.uploads import Photo

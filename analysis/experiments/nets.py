@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analysis.experiments.matrix import RESULTS, Matrix
 from analysis.experiments.results import Result, counts, finished
 from analysis.stats import Floats, Interval, bootstrap_mean, permutation_p, rate_lower_bound, sign_test
-from analysis.towers import MIN_LIVE, tower_labels
+from analysis.towers.comparison import MIN_LIVE, tower_labels
 
 FEWEST = 3  # networks from which an interval across them is given
 HALVES = 2  # into which a network of one tower is cut, arbitrarily

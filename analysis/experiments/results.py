@@ -14,7 +14,7 @@ from alexnet_core.config import named_config
 from alexnet_core.files import written_beside
 from alexnet_core.train import TrainConfig, read_state
 from analysis.experiments.matrix import RESULTS, Cell
-from analysis.kernels import measure_kernels
+from analysis.kernels.indices import measure_kernels
 
 LEAST_TOP1 = 0.20  # a network counts from here, or from three times chance
 LEAST_LIVE = 60  # live kernels that it needs besides

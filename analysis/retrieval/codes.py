@@ -87,8 +87,9 @@ class Codes:
         if work.folder is None or lists is None:
             self.add(features, rows, work)
             return
+        empty = load_faiss().clone_index(self.index)
         blocks = (
-            work.index(f"{start:012d}", partial(self._block, features, rows, start, work), mapped=on_disk)
+            work.index(f"{start:012d}", partial(self._block, empty, features, rows, start, work), mapped=on_disk)
             for start in range(0, len(rows), BLOCK)
         )
         if on_disk:
@@ -172,9 +173,9 @@ class Codes:
         found: NDArray[np.int64] = self.index.search(encoded, count, params=parameters)[1]
         return found
 
-    def _block(self, features: Features, rows: NDArray[np.int64], start: int, work: Work) -> Any:
-        """An index that has learned what ours has, with one block of the rows."""
-        block, stop = load_faiss().clone_index(self.index), min(start + BLOCK, len(rows))
+    def _block(self, empty: Any, features: Features, rows: NDArray[np.int64], start: int, work: Work) -> Any:
+        """An index that has learned what an empty one has, with one block of the rows."""
+        block, stop = load_faiss().clone_index(empty), min(start + BLOCK, len(rows))
         for part in _parts(np.arange(start, stop), features.shape[1]):
             block.add_with_ids(self.encoder(features[rows[part]]), part)
             work.tell(ADDING, int(part[-1]) + 1, len(rows))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from alexnet_core.colour import luma
-from analysis.kernels import hue_angle, power_spectrum, spectrum_axis
+from analysis.kernels.indices import hue_angle, power_spectrum, spectrum_axis
 from analysis.stimuli import (
     BLUR,
     HUES,

@@ -10,8 +10,8 @@ import pytest
 import streamlit as st
 from numpy.typing import NDArray
 
-from analysis.dissociation import INTACT, Controls, LesionReport, Off, compare, rank_among, verdict_of
-from analysis.lesion import MODES, SCOPES
+from analysis.lesions.dissociation import INTACT, Controls, LesionReport, Off, compare, rank_among, verdict_of
+from analysis.lesions.lesion import MODES, SCOPES
 from viz_app import builds
 from viz_app.figures import rows, theme
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from plotly.colors import unlabel_rgb
 
-from analysis.kernels import measure_kernels, readers, unit_inputs
-from analysis.towers import ChromaCourse
+from analysis.kernels.indices import measure_kernels, readers, unit_inputs
+from analysis.towers.comparison import ChromaCourse
 from viz_app.figures import kernels as figures
 from viz_app.figures.theme import TOWER_MARKS
 

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import pytest
 
 from alexnet_core.prism import CLASS_NAMES, HUES, SHAPES, hue_of, shape_of
-from analysis.dissociation import points
-from analysis.lesion import MODES, SCOPES
+from analysis.lesions.dissociation import points
+from analysis.lesions.lesion import MODES, SCOPES
 from viz_app.figures import lesions as figures
 from viz_app.figures.theme import TOWER_MARKS
 from viz_app.switches import Switches

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from analysis.experiments.nets import rows_of
-from analysis.kernels import Snapshots, chroma_energy
+from analysis.kernels.indices import Snapshots, chroma_energy
 from tests.viz_app.lab.world import MATRIX, NETS, STEPS, split_kernels
 from viz_app.figures import networks as figures
 

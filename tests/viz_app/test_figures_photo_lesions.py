@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.photo_dissociation import CONTRASTS, METRICS
+from analysis.lesions.photo_dissociation import CONTRASTS, METRICS
 from analysis.stimuli import STIMULI
 from tests.viz_app.lab.world import photo_report
 from viz_app.figures import photo_lesions as figures

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.routing import AxesReport, Axis, BlockMass
+from analysis.between.routing import AxesReport, Axis, BlockMass
 from tests.viz_app.lab.world import between
 from viz_app.figures import routing as figures
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from analysis.experiments.nets import rows_of
-from analysis.kernels import measure_kernels
-from analysis.sweep import purity_sweep
-from analysis.towers import measure, tower_labels
+from analysis.kernels.indices import measure_kernels
+from analysis.towers.comparison import measure, tower_labels
+from analysis.towers.sweep import purity_sweep
 from tests.viz_app.lab.world import MATRIX, NETS, split_kernels
 from viz_app.figures import tower_charts as charts
 from viz_app.figures.report import Chart

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.kernels import measure_kernels
-from analysis.references import REFERENCES
-from analysis.secondary import measure_secondary
+from analysis.kernels.indices import measure_kernels
 from analysis.stats import Interval
-from analysis.towers import colour_kernels, measure, tower_labels
+from analysis.towers.comparison import colour_kernels, measure, tower_labels
+from analysis.towers.references import REFERENCES
+from analysis.towers.secondary import measure_secondary
 from tests.viz_app.lab.world import split_kernels
 from viz_app.figures import tower_kernels as figures
 from viz_app.figures.kernels import rgb_tiles

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from alexnet_core.data import open_dataset
-from analysis.lesion import MODES, SCOPES, STAGES, Lesion, run_under, tower_lesion, unit_means
+from analysis.lesions.lesion import MODES, SCOPES, STAGES, Lesion, run_under, tower_lesion, unit_means
 from viz_app.samples import gallery, sample_names
 from viz_app.switches import REFERENCE, Switches, donor_of, guesses_with_and_without, stock_of
 

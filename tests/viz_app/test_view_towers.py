@@ -14,12 +14,12 @@ from alexnet_core import Checkpoint
 from alexnet_core.colour import to_grey
 from alexnet_core.data import open_dataset
 from alexnet_core.prism import CLASS_NAMES
-from analysis.between import between_file
-from analysis.dissociation import lesions_file, save_lesions
+from analysis.between.report import between_file
 from analysis.experiments.matrix import Matrix
 from analysis.experiments.nets import Net
-from analysis.lesion import MODES, Lesion, run_under, tower_lesion
-from analysis.photo_lesions import photo_file
+from analysis.lesions.dissociation import lesions_file, save_lesions
+from analysis.lesions.lesion import MODES, Lesion, run_under, tower_lesion
+from analysis.lesions.photographs import photo_file
 from analysis.sealed import save_sealed
 from tests.viz_app.lab.world import MATRIX, NETS, between, network, photo_report, split_kernels
 from viz_app import resources, switches
@@ -267,8 +267,8 @@ def test_axes_need_live_kernels():
 def test_without_a_measurement_the_commands_for_it_are_shown():
     text = words(opened(lab="Lesions"))
     assert text.count("Not measured yet") == 2
-    assert "python -m analysis.lesion net-prism" in text
-    assert "python -m analysis.photo_lesions net-prism" in text
+    assert "python -m analysis.lesions net-prism" in text
+    assert "python -m analysis.lesions.photographs net-prism" in text
 
 
 def test_a_measurement_is_shown_with_its_verdict_figures_and_table(networks, make_report):

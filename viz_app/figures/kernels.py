@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from plotly.colors import get_colorscale, sample_colorscale, unlabel_rgb
 
-from analysis.kernels import (
+from analysis.kernels.indices import (
     KernelIndices,
     Readers,
     UnitInputs,
@@ -23,7 +23,7 @@ from analysis.kernels import (
     spectrum_axis,
 )
 from analysis.mosaic import mosaic, to_bytes
-from analysis.towers import ChromaCourse
+from analysis.towers.comparison import ChromaCourse
 from viz_app.figures.theme import (
     ACCENT,
     DIVERGING,

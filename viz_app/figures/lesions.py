@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from alexnet_core.prism import CLASS_NAMES, HUES, SHAPES
-from analysis.dissociation import Condition, Controls, Dissociation, Estimate, LesionReport, points
-from analysis.lesion import MODES, SCOPES, Mode, Scope
+from analysis.lesions.dissociation import Condition, Controls, Dissociation, Estimate, LesionReport, points
+from analysis.lesions.lesion import MODES, SCOPES, Mode, Scope
 from viz_app.figures.captions import best, escaped, with_swatch
 from viz_app.figures.theme import LEGEND_ABOVE, LINE, TOWER_MARKS, plain_figure
 from viz_app.switches import Switches
@@ -587,7 +587,7 @@ def random_csv(report: LesionReport) -> pd.DataFrame:
 
 def command(checkpoint: str) -> str:
     """What measures the lesions of a checkpoint."""
-    return f"python -m analysis.lesion {checkpoint}"
+    return f"python -m analysis.lesions {checkpoint}"
 
 
 def mode_text(mode: Mode, count: int, donor: str) -> str:

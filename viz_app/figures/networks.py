@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.experiments.matrix import Matrix
 from analysis.experiments.nets import KINDS, Course, Net, Row, Spread
 from analysis.experiments.report import net_table
-from analysis.kernels import Snapshots, chroma_energy
+from analysis.kernels.indices import Snapshots, chroma_energy
 from viz_app.figures.kernels import Board, data_uri, lay_out, rgb_tiles
 from viz_app.figures.rows import interval_marks, rows_figure, zero_line
 from viz_app.figures.theme import LEGEND_ABOVE, LINE, PICTURE_X, PICTURE_Y, TOWER_MARKS, plain_figure

@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from analysis.dissociation import Estimate, points
-from analysis.photo_dissociation import METRICS, ColourClasses, PhotoReport, RandomHalves
+from analysis.lesions.dissociation import Estimate, points
+from analysis.lesions.photo_dissociation import METRICS, ColourClasses, PhotoReport, RandomHalves
 from viz_app.figures.rows import interval_marks, rows_figure, scattered, zero_line
 from viz_app.figures.theme import LINE, TOWER_MARKS, TowerMark
 

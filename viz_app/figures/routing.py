@@ -9,11 +9,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import get_colorscale
 
-from analysis.between import BetweenTowers
-from analysis.dissociation import Estimate
-from analysis.probes import Probe, ProbeReport
-from analysis.routing import AxesReport, BlockMass
-from analysis.similarity import StageSimilarity
+from analysis.between.probes import Probe, ProbeReport
+from analysis.between.report import BetweenTowers
+from analysis.between.routing import AxesReport, BlockMass
+from analysis.between.similarity import StageSimilarity
+from analysis.lesions.dissociation import Estimate
 from viz_app.figures.rows import interval_marks, rows_figure, scattered, tick_marks
 from viz_app.figures.theme import LEGEND_ABOVE, LINE, SEQUENTIAL, TOWER_MARKS, plain_figure
 

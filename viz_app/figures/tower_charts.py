@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.experiments.nets import Row
-from analysis.kernels import KernelIndices
-from analysis.sweep import Sweep
-from analysis.towers import TowerResult
+from analysis.kernels.indices import KernelIndices
+from analysis.towers.comparison import TowerResult
+from analysis.towers.sweep import Sweep
 from viz_app.figures.paper import as_svg
 from viz_app.figures.report import DARK, LIGHT, Chart, Inks, styled
 from viz_app.figures.rows import Ends

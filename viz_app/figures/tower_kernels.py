@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from analysis.kernels import KernelIndices
-from analysis.references import REFERENCES
-from analysis.secondary import Neighbours, Secondary
+from analysis.kernels.indices import KernelIndices
 from analysis.stats import Interval
-from analysis.sweep import Sweep
-from analysis.towers import TowerResult
+from analysis.towers.comparison import TowerResult
+from analysis.towers.references import REFERENCES
+from analysis.towers.secondary import Neighbours, Secondary
+from analysis.towers.sweep import Sweep
 from viz_app.figures.kernels import Picture, data_uri, descriptions, rgb_tiles
 from viz_app.figures.rows import interval_marks, rows_figure, tick_marks
 from viz_app.figures.theme import ACCENT, LEGEND_ABOVE, LINE, PICTURE_Y, TOWER_MARKS, plain_figure

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from alexnet_core import Checkpoint
-from analysis.between import load_between
-from analysis.dissociation import load_lesions
+from analysis.between.report import load_between
 from analysis.experiments.matrix import list_matrices, load_matrix
 from analysis.experiments.nets import KINDS, read_matrix
-from analysis.kernels import first_layer_kernels, load_snapshots, measure_kernels
-from analysis.photo_lesions import load_photos
-from analysis.tower_study import study_table
+from analysis.kernels.indices import first_layer_kernels, load_snapshots, measure_kernels
+from analysis.lesions.dissociation import load_lesions
+from analysis.lesions.photographs import load_photos
+from analysis.towers.study import study_table
 from viz_app.lab.report import Material
 from viz_app.lab.study import PHOTOGRAPHS, axes_by_tower, blocks_of, photographs_of, studied
 from viz_app.samples import Gallery

@@ -4,11 +4,11 @@ import streamlit as st
 
 from alexnet_core import Checkpoint
 from analysis.experiments.nets import KINDS
-from analysis.kernels import knows_learned_part
-from analysis.secondary import Secondary
-from analysis.sweep import Sweep
-from analysis.tower_study import TowerStudy
-from analysis.towers import colour_kernels, colour_shares, tower_labels
+from analysis.kernels.indices import knows_learned_part
+from analysis.towers.comparison import colour_kernels, colour_shares, tower_labels
+from analysis.towers.secondary import Secondary
+from analysis.towers.study import TowerStudy
+from analysis.towers.sweep import Sweep
 from viz_app.figures import captions
 from viz_app.figures import tower_kernels as figures
 from viz_app.inputs import csv_button, figure_config

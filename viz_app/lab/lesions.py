@@ -5,9 +5,9 @@ from functools import partial
 import streamlit as st
 
 from alexnet_core import Checkpoint
-from analysis.dissociation import LesionReport, load_lesions
-from analysis.photo_dissociation import METRICS, PhotoReport
-from analysis.photo_lesions import load_photos
+from analysis.lesions.dissociation import LesionReport, load_lesions
+from analysis.lesions.photo_dissociation import METRICS, PhotoReport
+from analysis.lesions.photographs import load_photos
 from viz_app.figures import captions, photo_lesions
 from viz_app.figures import lesions as figures
 from viz_app.inputs import csv_button, figure_config
@@ -98,7 +98,7 @@ def photographs(checkpoint: Checkpoint) -> None:
             "hues, with colour alone, blurred and sharpened, and whether random halves differ as much.",
             icon=":material/straighten:",
         )
-        st.code(f"python -m analysis.photo_lesions {checkpoint.card['name']}", language="bash")
+        st.code(f"python -m analysis.lesions.photographs {checkpoint.card['name']}", language="bash")
         st.caption(photo_lesions.DURATION)
         return
     kinds_of_photograph(report, captions.class_labels(checkpoint.card["classes"]))

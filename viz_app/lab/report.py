@@ -10,16 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alexnet_core import Checkpoint
-from analysis.between import BetweenTowers
-from analysis.dissociation import Estimate, LesionReport
+from analysis.between.report import BetweenTowers
+from analysis.between.routing import AxesReport, BlockMass
 from analysis.experiments.matrix import Matrix
 from analysis.experiments.nets import KINDS, Net, rows_of
 from analysis.experiments.report import NOTE, net_table, summary
-from analysis.kernels import KernelIndices
-from analysis.photo_dissociation import METRICS, PhotoReport
-from analysis.routing import AxesReport, BlockMass
-from analysis.tower_study import TowerStudy
-from analysis.towers import colour_shares, tower_labels
+from analysis.kernels.indices import KernelIndices
+from analysis.lesions.dissociation import Estimate, LesionReport
+from analysis.lesions.photo_dissociation import METRICS, PhotoReport
+from analysis.towers.comparison import colour_shares, tower_labels
+from analysis.towers.study import TowerStudy
 from viz_app.figures import lesions, networks, photo_lesions, routing, tower_charts, tower_kernels
 from viz_app.figures.captions import class_labels
 from viz_app.figures.lesions import titled
@@ -263,7 +263,8 @@ def _lesions(material: Material) -> Iterator[Part]:
         yield from _photographs(photos, class_labels(material.checkpoint.card["classes"]))
     else:
         yield Part(
-            f"Not measured: photographs in colour and without (python -m analysis.photo_lesions {_name(material)})."
+            "Not measured: photographs in colour and without "
+            f"(python -m analysis.lesions.photographs {_name(material)})."
         )
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from alexnet_core import Checkpoint
-from analysis.between import load_between
+from analysis.between.report import load_between
 from viz_app.figures import captions
 from viz_app.figures import routing as figures
 from viz_app.inputs import csv_button, figure_config

@@ -4,10 +4,10 @@ import numpy as np
 
 from alexnet_core import Checkpoint
 from alexnet_core.model import AlexNet
-from analysis.kernels import measure_kernels
-from analysis.routing import AxesReport, BlockMass, block_mass, measure_axes, read_means
-from analysis.tower_study import Photographs, TowerStudy, look_at, study_checkpoint
-from analysis.towers import MIN_LIVE
+from analysis.between.routing import AxesReport, BlockMass, block_mass, measure_axes, read_means
+from analysis.kernels.indices import measure_kernels
+from analysis.towers.comparison import MIN_LIVE
+from analysis.towers.study import Photographs, TowerStudy, look_at, study_checkpoint
 from viz_app.samples import Gallery
 from viz_app.switches import Stock
 from viz_app.uploads import read_picture

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from alexnet_core import Checkpoint
 from alexnet_core.prism import HUES, SHAPES
-from analysis.lesion import MODES, SCOPES
+from analysis.lesions.lesion import MODES, SCOPES
 from viz_app.figures import captions
 from viz_app.figures import lesions as figures
 from viz_app.figures.theme import TOWER_MARKS

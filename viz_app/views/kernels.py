@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from alexnet_core import Checkpoint
 from alexnet_core.config import CONV_CHANNELS
-from analysis.kernels import (
+from analysis.kernels.indices import (
     KernelIndices,
     Order,
     Snapshots,
@@ -18,7 +18,7 @@ from analysis.kernels import (
     readers,
     unit_inputs,
 )
-from analysis.towers import (
+from analysis.towers.comparison import (
     Shares,
     blind_threshold,
     colour_kernels,

@@ -15,7 +15,7 @@ from alexnet_core.train import TrainConfig, read_state
 from analysis.experiments import __main__ as command
 from analysis.experiments.matrix import Matrix, load_matrix
 from analysis.experiments.results import counts, finished, load, same_training, save
-from analysis.kernels import measure_kernels
+from analysis.kernels.indices import measure_kernels
 
 pytestmark = pytest.mark.usefixtures("slim")
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from alexnet_core import load_checkpoint
 from alexnet_core.colour import to_grey
 from alexnet_core.data import open_dataset
-from analysis.lesion import Lesion, run_under, tower_lesion
+from analysis.lesions.lesion import Lesion, run_under, tower_lesion
 from analysis.workspace import Workspace, find_workspace, open_features
 from tests.viz_app.errors.world import TRAIN, VAL
 

@@ -11,9 +11,9 @@ import pytest
 
 from alexnet_core.store import ImageStore
 from analysis.experiments import nets
-from analysis.kernels import measure_kernels
-from analysis.tower_study import TowerStudy, study_table
-from analysis.towers import measure, tower_labels
+from analysis.kernels.indices import measure_kernels
+from analysis.towers.comparison import measure, tower_labels
+from analysis.towers.study import TowerStudy, study_table
 from tests.viz_app.errors.test_report import Page, Reader
 from tests.viz_app.lab.world import MATRIX, NETS, between, network, photo_report, split_kernels
 from viz_app import report as command

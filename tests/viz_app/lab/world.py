@@ -6,19 +6,19 @@ from numpy.typing import NDArray
 
 from alexnet_core import Checkpoint, build_model
 from alexnet_core.preprocess import Preprocess
-from analysis.between import BetweenTowers
-from analysis.dissociation import Estimate
+from analysis.between.probes import Probe, ProbeReport
+from analysis.between.report import BetweenTowers
+from analysis.between.similarity import StageSimilarity
 from analysis.experiments.matrix import Condition, Matrix
 from analysis.experiments.nets import Course, Net, Spread
-from analysis.photo_dissociation import (
+from analysis.lesions.dissociation import Estimate
+from analysis.lesions.photo_dissociation import (
     PhotoReport,
     colour_classes,
     photo_table,
     random_halves,
     verdict_of,
 )
-from analysis.probes import Probe, ProbeReport
-from analysis.similarity import StageSimilarity
 from analysis.stimuli import STIMULI
 
 STEPS = (0, 10, 100, 1000)

@@ -1,0 +1,1 @@
+"""First-layer kernels: numbers per kernel from its weights, and from what it answers to."""
