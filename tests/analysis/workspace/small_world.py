@@ -1,10 +1,13 @@
 """Networks with few units and data sets with few pixels, for tests in which only the mechanics matter."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -23,9 +26,20 @@ SMALL = {  # what is changed for as long as a test runs
     (shards, "IMAGES"): 8,
     (shards, "BATCH"): 3,
 }
+
 SIZE = 16  # pixels of the stored images
 CLASSES = ("n01", "n02", "n03")
 TINTS = ((170, 100, 60), (60, 100, 170), (60, 170, 90), (160, 160, 60))
+
+
+@contextmanager
+def small_home(home: Path) -> Iterator[Path]:
+    """A data home in which everything is small for as long as it is entered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALEXNET_HOME", str(home))
+        for (module, field), value in SMALL.items():
+            patch.setattr(module, field, value)
+        yield home
 
 
 def small_checkpoint(home: Path, name: str, *, classes: tuple[str, ...] = CLASSES, seed: int = 0) -> str:

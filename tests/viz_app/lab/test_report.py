@@ -106,7 +106,7 @@ def test_every_number_of_every_section_is_in_a_table(page, material):
 def test_what_was_not_measured_is_named_with_its_command(material):
     bare = material._replace(between=None, lesions=None, photos=None, blocks=None, axes=[], matrices=[(MATRIX, [])])
     text = Reader(towers_report(bare, made=MADE)).page.text
-    for module in ("between", "lesion", "photo_lesions"):
+    for module in ("between", "lesions", "lesions.photographs"):
         assert f"python -m analysis.{module} net-split" in text
     assert "No network of “case” has been measured yet." in text
     assert "Not trained yet: case, one-tower, weak, never." in text

@@ -1,30 +1,25 @@
 """Fixtures of the Retrieval page's tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analysis.workspace import Workspace, find_workspace
-from tests.analysis.workspace.small_world import SMALL
+from tests.analysis.workspace.small_world import small_home
 from tests.viz_app.retrieval.world import make_world
 
 
 @pytest.fixture(scope="session")
 def retrieval_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data home with the small world in it, for all tests: leave it as it is."""
-    home = tmp_path_factory.mktemp("retrieval-home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ALEXNET_HOME", str(home))
-        for (module, field), value in SMALL.items():
-            patch.setattr(module, field, value)
+    with small_home(tmp_path_factory.mktemp("retrieval-home")) as home:
         make_world(home)
     return home
 
 
 @pytest.fixture
-def mine(retrieval_home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def mine(retrieval_home: Path) -> Iterator[Workspace]:
     """A workspace in a home that the app reads in this test."""
-    monkeypatch.setenv("ALEXNET_HOME", str(retrieval_home))
-    for (module, field), value in SMALL.items():
-        monkeypatch.setattr(module, field, value)
-    return find_workspace("mine")
+    with small_home(retrieval_home):
+        yield find_workspace("mine")
