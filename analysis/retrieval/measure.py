@@ -11,7 +11,7 @@ from analysis.retrieval.metrics import Hits
 
 AT = (1, 10, 100)  # neighbours that recall is measured at
 BATCH = 100  # queries asked together
-SINGLES = 20  # queries timed one by one
+SINGLES = 9  # queries timed one by one
 
 Search = Callable[[NDArray[np.float32], int], Hits]
 
