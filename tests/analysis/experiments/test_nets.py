@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
+from analysis.experiments import nets
 from analysis.experiments.matrix import load_matrix
 from analysis.experiments.nets import (
     Course,
@@ -110,7 +111,8 @@ def test_dead_kernels_are_not_counted_and_too_few_live_ones_are_not_compared() -
     assert compare_towers(chroma, live, 2, np.random.default_rng(0)) is None
 
 
-def test_under_the_null_p_values_are_uniform() -> None:
+def test_under_the_null_p_values_are_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nets, "PERMUTATIONS", 1000)
     rng = np.random.default_rng(0)
     found = [compare_towers(rng.beta(0.4, 0.4, 96), LIVE, 2, rng) for _ in range(200)]
     p_values = np.array([spread.p_value for spread in found if spread])
@@ -134,38 +136,38 @@ def test_the_split_is_detected_from_the_step_after_which_it_stays() -> None:
 
 def test_rows_hold_networks_that_count_and_name_the_others() -> None:
     rng = np.random.default_rng(0)
-    nets = [read_net(result_of(parted(0.3, rng), seed=seed)) for seed in (1, 2, 3, 4)]
-    nets += [read_net(result_of(parted(0.0, rng), seed=5, error=0.99))]
-    nets += [read_net(result_of(parted(0.0, rng), condition="one-tower", towers=1))]
-    case = rows_of(MATRIX, nets)[0]
+    found = [read_net(result_of(parted(0.3, rng), seed=seed)) for seed in (1, 2, 3, 4)]
+    found += [read_net(result_of(parted(0.0, rng), seed=5, error=0.99))]
+    found += [read_net(result_of(parted(0.0, rng), condition="one-tower", towers=1))]
+    case = rows_of(MATRIX, found)[0]
     assert (len(case.nets), len(case.measured), case.beyond) == (5, 4, 4)
     assert case.mean == pytest.approx(0.3, abs=0.05)
     assert case.interval is not None
     assert case.interval.low < np.mean(case.excess) < case.interval.high
     assert case.sign_p == pytest.approx(2 / 2**4)
     assert case.rate_bound == pytest.approx(0.05 ** (1 / 4))
-    told = text(MATRIX, nets)
+    told = text(MATRIX, found)
     assert "left out: two-towers, seed 5: 1.0% of the held-out images are right" in told
     assert "not trained: grey, norm-across" in told
-    assert "4 networks" in summary(MATRIX, nets)[0]
+    assert "4 networks" in summary(MATRIX, found)[0]
 
 
 def test_few_networks_are_not_generalised_from() -> None:
-    nets = [read_net(result_of(parted(0.3, np.random.default_rng(0))))]
-    row = rows_of(MATRIX, nets)[0]
+    found = [read_net(result_of(parted(0.3, np.random.default_rng(0))))]
+    row = rows_of(MATRIX, found)[0]
     assert row.interval is None
-    assert "cannot speak for every training" in summary(MATRIX, nets)[-1]
+    assert "cannot speak for every training" in summary(MATRIX, found)[-1]
     assert "No network" in summary(MATRIX, [])[0]
 
 
 def test_tables_hold_the_numbers_of_rows_and_networks() -> None:
     rng = np.random.default_rng(0)
-    nets = [read_net(result_of(parted(0.2, rng, steps=3), seed=seed)) for seed in (1, 2, 3)]
-    frame = table(MATRIX, nets).set_index("kind")
-    row: Row = rows_of(MATRIX, nets)[0]
+    found = [read_net(result_of(parted(0.2, rng, steps=3), seed=seed)) for seed in (1, 2, 3)]
+    frame = table(MATRIX, found).set_index("kind")
+    row: Row = rows_of(MATRIX, found)[0]
     assert frame.loc["as trained", "mean_range"] == row.mean
     assert frame.loc["as trained", "n"] == 3
-    per_net = net_table(nets)
+    per_net = net_table(found)
     assert len(per_net) == 6
     assert per_net["range"].to_numpy()[::2] == pytest.approx([spread.range for spread in row.measured])
-    assert isinstance(nets[0], Net)
+    assert isinstance(found[0], Net)
