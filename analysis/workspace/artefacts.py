@@ -316,7 +316,10 @@ def _as_workspace_error(workspace: Workspace, file: Path) -> Iterator[None]:
 
 
 def _not_fresh(workspace: Workspace, name: str, status: Status) -> str:
-    state = "are not there" if status == "missing" else "do not belong to its checkpoint and images, or are damaged"
+    many = name.endswith("s")  # features, predictions, thumbnails; but the index, the head
+    missing, stale = ("are not there", "do not belong") if many else ("is not there", "does not belong")
+    other = f"{stale} to its checkpoint and images, or {'are' if many else 'is'} damaged"
+    state = missing if status == "missing" else other
     return f"The {name} of workspace {workspace.name!r} {state}; run: {_command(workspace)}"
 
 

@@ -51,7 +51,8 @@ def test_verify_ends_with_1_and_names_what_is_wrong(built: Workspace, capsys: Sa
     assert main(["verify", "mine"]) == 1
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 3
-    assert all("do not belong to its checkpoint and images" in line for line in said)
+    assert all("belong to its checkpoint and images" in line for line in said)
+    assert sum("The index of workspace 'mine' does not belong" in line for line in said) == 1
     assert main(["list"]) == 0
     assert "mine: stale" in capsys.readouterr().out
 
