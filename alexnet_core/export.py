@@ -46,7 +46,7 @@ def export_run(run: Path, name: str, folder: Path, *, bits: dict[str, int], view
     store = open_dataset(state["config"]["dataset"])
     if store.hash != state["data_hash"]:
         raise ValueError(f"{run} was trained on other images than those of {store.name!r} here.")
-    model, preprocess = _network(tensors, state, len(store.classes))
+    model, preprocess = network_of(tensors, state, len(store.classes))
     about = {
         "training": state["config"] | {"device": state["device"], "seconds": round(state["progress"]["seconds"])},
         "dataset": store.name,
@@ -69,7 +69,8 @@ def export_run(run: Path, name: str, folder: Path, *, bits: dict[str, int], view
     return path
 
 
-def _network(tensors: dict[str, Tensor], state: dict[str, Any], classes: int) -> tuple[AlexNet, Preprocess]:
+def network_of(tensors: dict[str, Tensor], state: dict[str, Any], classes: int) -> tuple[AlexNet, Preprocess]:
+    """The network of a run as far as it was saved, with its preprocessing; eval mode, no gradients."""
     mode = asdict(named_config(state["config"]["mode"], num_classes=classes))
     config = config_from_json(mode | state["config"]["network"])
     model = AlexNet(config)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from alexnet_core.files import sha256_of_values, write_json
@@ -33,9 +34,14 @@ def read_sealed(path: Path, kind: type[T]) -> T:
             raise ValueError(f"its format is {version}, this code reads {FORMAT_VERSION}")
         if sha256_of_values(whole["report"]) != whole["sha256"]:
             raise ValueError("its contents do not give its checksum")
-        return cast(T, _decoded(kind, whole["report"]))
+        return from_json(kind, whole["report"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a readable lesion result ({error}); delete it and measure again.") from error
+
+
+def from_json(kind: type[T], value: Any) -> T:
+    """A dataclass from `to_json` of it. Raises ``KeyError``, ``TypeError`` or ``ValueError`` where it misfits."""
+    return cast(T, _decoded(kind, value))
 
 
 def _decoded(kind: Any, value: Any) -> Any:
@@ -44,6 +50,8 @@ def _decoded(kind: Any, value: Any) -> Any:
         hints = get_type_hints(kind)
         return kind(**{item.name: _decoded(hints[item.name], value[item.name]) for item in fields(kind)})
     inner = get_args(kind)
+    if get_origin(kind) is UnionType and value is not None:  # of a dataclass and None
+        return _decoded(inner[0], value)
     if get_origin(kind) is tuple:
         kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         return tuple(_decoded(each, entry) for each, entry in zip(kinds, value, strict=True))

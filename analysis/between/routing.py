@@ -228,16 +228,20 @@ def shuffled_within_margins(strengths: Floats, rng: np.random.Generator) -> Floa
     return shuffled
 
 
-def blind_cut(model: AlexNet) -> NDArray[np.intp]:
-    """Two equal halves of the first layer, 0 and 1, by whom conv2 reads together; blind to colour.
+def blind_cut(model: AlexNet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Two equal halves, 0 and 1, of conv1's units and of conv2's, that seek each other; blind to colour.
 
-    Cut at the median of the first axis of connectivity: the towers that a network without groups would fall into
+    Both cut at the median of the first axis of connectivity: the towers that a network without groups would fall into
     (specialisation 4.5). For `analysis.towers.measure`. Raises ``ValueError`` for a network with groups in conv2.
     """
     if model.config.groups("conv2") > 1:
         raise ValueError("conv2 of this network has groups: its towers are known, a cut would only find them again.")
-    axis = connectivity(connection_strengths(model.kernels("conv2").cpu().numpy())).sources[0]
-    return np.asarray(np.argsort(np.argsort(axis, kind="stable")) >= len(axis) // 2, np.intp)
+    found = connectivity(connection_strengths(model.kernels("conv2").cpu().numpy()))
+    return _upper_half(found.sources[0]), _upper_half(found.readers[0])
+
+
+def _upper_half(places: Floats) -> NDArray[np.intp]:
+    return np.asarray(np.argsort(np.argsort(places, kind="stable")) >= len(places) // 2, np.intp)
 
 
 def partial_spearman(first: ArrayLike, second: ArrayLike, given: Sequence[ArrayLike]) -> float:

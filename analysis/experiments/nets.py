@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.experiments.function import Function
 from analysis.experiments.matrix import RESULTS, Matrix
 from analysis.experiments.results import Result, counts, finished
 from analysis.stats import Floats, Interval, bootstrap_mean, permutation_p, rate_lower_bound, sign_test
@@ -14,20 +15,26 @@ from analysis.towers.comparison import MIN_LIVE, tower_labels
 
 FEWEST = 3  # networks from which an interval across them is given
 HALVES = 2  # into which a network of one tower is cut, arbitrarily
-KINDS = ("as trained", "learned part")
+KINDS = ("as trained", "learned part", "function")
+KERNELS = KINDS[:2]  # of these, chroma is compared
 PERMUTATIONS = 20_000
+CUT_ASKS = "The same networks, halved where conv2's connections part by themselves, blind to colour."
 
 
 class Spread(NamedTuple):
-    """How far apart the towers' live kernels are in one network, at one step."""
+    """How far apart the towers are in one network, at one step, among what shuffled towers give.
 
-    means: tuple[float, ...]  # mean chroma energy by tower
+    Of kernels: mean chroma energy of a tower's live ones, among permuted labels. Of function: by how much more the
+    second factor (hue, colour) suffers than the first (shape, grey) with a tower silenced, among random halves.
+    """
+
+    means: tuple[float, ...]  # by tower
     range: float  # largest less smallest mean; of two towers |difference|
-    p_value: float  # of permuted labels
-    chance: float  # mean range of the permutations: a range is never negative
-    null_50: float  # range that half of the permutations stay below
-    null_95: float  # range that 95 % of the permutations stay below
-    null_999: float
+    p_value: float
+    chance: float  # mean range of the null: a range is never negative
+    null_50: float  # range that half of the null stays below
+    null_95: float  # range that 95 % of the null stay below
+    null_999: float  # of fewer than 1,000 random halves nearly the largest
 
     @property
     def beyond(self) -> bool:
@@ -44,7 +51,7 @@ class Course(NamedTuple):
     @property
     def last(self) -> Spread | None:
         """At the end of training."""
-        return self.spreads[-1]
+        return self.spreads[-1] if self.spreads else None
 
     @property
     def detected(self) -> int | None:
@@ -61,20 +68,30 @@ class Net(NamedTuple):
     """One trained network."""
 
     condition: str
+    cut: str  # "" for its towers, else how else it was halved
     seed: int
     top1: float  # share of the held-out training images that are right
     live: int
     reason: str  # why it does not count; "" if it does
-    courses: dict[str, Course]  # "as trained" and "learned part"
+    courses: dict[str, Course]  # by kind; of function only the end, or nothing where there is no colour
+    factors: tuple[str, str] | None  # of function
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether of two towers the one whose learned part is the more colourful is that of the second factor."""
+        chroma, function = (self.courses[kind].last for kind in KINDS[1:])
+        if chroma is None or function is None or len(chroma.means) != 2:
+            return None
+        return (chroma.means[1] > chroma.means[0]) == (function.means[1] > function.means[0])
 
 
 class Row(NamedTuple):
     """One condition over its networks; those that do not count are left out, and named."""
 
-    condition: str
+    condition: str  # with how its networks were cut, if not by towers
     asks: str
     nets: tuple[Net, ...]  # all that were trained
-    kind: str  # "as trained" or "learned part"
+    kind: str  # one of KINDS
 
     @property
     def measured(self) -> tuple[Spread, ...]:
@@ -103,6 +120,12 @@ class Row(NamedTuple):
         return sign_test([spread.range - spread.null_50 for spread in self.measured]) if self.measured else None
 
     @property
+    def agreeing(self) -> tuple[int, int]:
+        """In how many networks, of how many, the more colourful tower is that of the second factor."""
+        agree = [net.agrees for net in self.nets if not net.reason and net.agrees is not None]
+        return sum(agree), len(agree)
+
+    @property
     def beyond(self) -> int:
         """Networks whose towers are beyond the 99.9 % null."""
         return sum(spread.beyond for spread in self.measured)
@@ -114,24 +137,23 @@ class Row(NamedTuple):
 
 
 def compare_towers(
-    chroma: NDArray[np.floating], live: NDArray[np.bool_], towers: int, rng: np.random.Generator
+    chroma: NDArray[np.floating], live: NDArray[np.bool_], labels: NDArray[np.intp], rng: np.random.Generator
 ) -> Spread | None:
     """The towers of one layer by chroma (n,) of its live kernels; ``None`` with under 20 live ones in a tower.
 
-    A network of one tower is cut into two arbitrary halves. Four towers need 10 live kernels each.
+    `labels` (n,): tower of each kernel, 0, 1, ... Four towers need 10 live kernels each.
     """
-    return compare_courses(chroma[None], live[None], towers, rng)[0]
+    return compare_courses(chroma[None], live[None], labels, rng)[0]
 
 
 def compare_courses(
-    chroma: NDArray[np.floating], live: NDArray[np.bool_], towers: int, rng: np.random.Generator
+    chroma: NDArray[np.floating], live: NDArray[np.bool_], labels: NDArray[np.intp], rng: np.random.Generator
 ) -> list[Spread | None]:
     """`compare_towers` for each step of chroma and live kernels (steps, n).
 
     Steps at which the same kernels are live share their permutations.
     """
-    parts = max(towers, HALVES)
-    labels = tower_labels(live.shape[1], parts)
+    parts = int(labels.max()) + 1
     found: list[Spread | None] = [None] * len(live)
     for mask in np.unique(live, axis=0):
         sizes = np.bincount(labels[mask], minlength=parts)
@@ -144,11 +166,20 @@ def compare_courses(
             group_means(values, rng.permuted(np.tile(labels[mask], (PERMUTATIONS, 1)), axis=1), sizes), axis=2
         )
         for step, towers_means, ranges in zip(steps, means, null, strict=True):
-            observed = float(np.ptp(towers_means))
-            points = (float(point) for point in np.quantile(ranges, (0.5, 0.95, 0.999)))
-            p_value = permutation_p(observed, ranges)
-            found[step] = Spread(tuple(towers_means.tolist()), observed, p_value, float(ranges.mean()), *points)
+            found[step] = spread_among(tuple(towers_means.tolist()), ranges)
     return found
+
+
+def compare_function(function: Function) -> Spread:
+    """The halves of a network by what they are for."""
+    return spread_among(function.specificity, np.abs(function.null))
+
+
+def spread_among(means: tuple[float, ...], null: Floats) -> Spread:
+    """How far apart means are, among the ranges (draws,) of a null."""
+    observed = float(np.ptp(means))
+    points = (float(point) for point in np.quantile(null, (0.5, 0.95, 0.999)))
+    return Spread(means, observed, permutation_p(observed, null), float(null.mean()), *points)
 
 
 def group_means(values: Floats, labels: NDArray[np.intp], sizes: NDArray[np.intp]) -> Floats:
@@ -157,31 +188,40 @@ def group_means(values: Floats, labels: NDArray[np.intp], sizes: NDArray[np.intp
     return np.asarray(np.stack(sums, axis=-1) / sizes)
 
 
-def read_net(result: Result) -> Net:
-    """What one result says. Its permutations follow from its seed, so that everyone reads the same numbers."""
-    measured = {
-        "as trained": (result.chroma, result.live),
-        "learned part": (result.learned_chroma, result.learned_live),
-    }
+def read_nets(result: Result) -> list[Net]:
+    """What one result says, once for each way to cut it: by towers and, without groups, where conv2 itself parts.
+
+    The permutations follow from its seed, so that everyone reads the same numbers.
+    """
+    n = result.chroma.shape[1]
+    towers, *cuts = result.halves
+    found = [_read(result, "", tower_labels(n, max(result.towers, HALVES)), towers.function)]
+    return found + [_read(result, cut.name, np.array(cut.labels, np.intp), cut.function) for cut in cuts]
+
+
+def _read(result: Result, cut: str, labels: NDArray[np.intp], function: Function | None) -> Net:
+    measured = ((result.chroma, result.live), (result.learned_chroma, result.learned_live))
     steps = tuple(result.steps.tolist())
-
-    def course(chroma: NDArray[np.float32], live: NDArray[np.bool_]) -> Course:
-        rng = np.random.default_rng(result.seed)
-        return Course(steps, tuple(compare_courses(chroma, live, result.towers, rng)))
-
+    courses = {
+        kind: Course(steps, tuple(compare_courses(*values, labels, np.random.default_rng(result.seed))))
+        for kind, values in zip(KERNELS, measured, strict=True)
+    }
+    function_course = Course(steps[-1:], (compare_function(function),)) if function else Course((), ())
     return Net(
         condition=result.condition,
+        cut=cut,
         seed=result.seed,
         top1=result.top1,
         live=int(result.live[-1].sum()),
         reason=counts(result),
-        courses={kind: course(*values) for kind, values in measured.items()},
+        courses=courses | {KINDS[2]: function_course},
+        factors=function.factors if function else None,
     )
 
 
 def read_matrix(matrix: Matrix, results: Path = RESULTS) -> list[Net]:
     """All networks of a matrix whose result is kept, condition by condition."""
-    return [read_net(result) for result in kept_results(matrix, results)]
+    return [net for result in kept_results(matrix, results) for net in read_nets(result)]
 
 
 def kept_results(matrix: Matrix, results: Path = RESULTS) -> Iterator[Result]:
@@ -196,8 +236,12 @@ def kept_results(matrix: Matrix, results: Path = RESULTS) -> Iterator[Result]:
 
 
 def rows_of(matrix: Matrix, nets: Sequence[Net], kind: str = KINDS[0]) -> list[Row]:
-    """A row per condition, also of those that have no network yet."""
-    return [
-        Row(row.name, row.asks, tuple(net for net in nets if net.condition == row.name), kind)
-        for row in matrix.conditions
-    ]
+    """A row per condition, also of those that have no network yet, and behind it one for its networks cut otherwise."""
+    rows = []
+    for condition in matrix.conditions:
+        own = [net for net in nets if net.condition == condition.name]
+        rows.append(Row(condition.name, condition.asks, tuple(net for net in own if not net.cut), kind))
+        for cut in sorted({net.cut for net in own} - {""}):
+            name = f"{condition.name}, {cut}"
+            rows.append(Row(name, CUT_ASKS, tuple(net for net in own if net.cut == cut), kind))
+    return rows

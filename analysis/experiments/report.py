@@ -6,14 +6,19 @@ from typing import Any
 import pandas as pd
 
 from analysis.experiments.matrix import Matrix
-from analysis.experiments.nets import FEWEST, KINDS, Net, Row, rows_of
+from analysis.experiments.nets import FEWEST, KERNELS, KINDS, Net, Row, rows_of
 from analysis.stats import Interval
 
 NOTE = (
     "Range: largest less smallest mean chroma energy of the towers' live kernels; of two towers the difference without "
     "its sign (which tower is the colourful one is arbitrary), of one tower that of two arbitrary halves. Chance: its "
     "mean when the kernels' labels are shuffled. The network is the unit; its interval needs three of them. Beyond: "
-    "networks over the 99.9 % point of their own null; the bound is what their true share exceeds with 95 % confidence."
+    "networks over the 99.9 % point of their own null; the bound is what their true share exceeds with 95 % "
+    "confidence. "
+    "Function: with conv1 and conv2 of one half silenced, by how much more hue suffers than shape (colour than grey, "
+    "where labels have no shape and hue), as a share of images; the range is the difference between the halves, its "
+    "null that of random halves of the same size and norm against their rest, and beyond means nearly all of them. "
+    "Blind cut: halved where the connections of conv2 part by themselves."
 )
 
 COLUMNS = (("nets", 5), ("range", 6), ("chance", 7), ("excess, 95 %", 24), ("sign p", 7), ("beyond", 7), ("bound", 6))
@@ -35,13 +40,28 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
         lines.append(
             f"Of the learned part alone: {learned.mean:.3f}, {learned.beyond} of {len(learned.measured)} beyond it."
         )
+    lines += _of_function(next(iter(rows_of(matrix, nets, KINDS[2]))))
     if n < FEWEST:
         lines.append(f"{_nets(n)} cannot speak for every training; an interval needs {FEWEST}.")
     return lines
 
 
+def _of_function(row: Row) -> list[str]:
+    """What the towers are for, in a sentence."""
+    if not row.measured or row.mean is None:
+        return []
+    n, (agreeing, comparable) = len(row.measured), row.agreeing
+    first, second = next(net.factors for net in row.nets if net.factors)
+    return [
+        f"With a tower's conv1 and conv2 silenced, {second} suffers more than {first} by other amounts in A than in B: "
+        f"by {row.mean:.1%} of the images on average, {100 * sum(row.excess) / n:+.1f}"
+        f"{_ends(row.interval, '.1f', 100)} points more than random halves give; {row.beyond} of {n} beyond nearly all "
+        f"of them. {second.capitalize()} hangs on the more colourful tower in {agreeing} of {comparable}."
+    ]
+
+
 def table(matrix: Matrix, nets: Sequence[Net]) -> pd.DataFrame:
-    """A row per condition and kind (as trained, learned part), in numbers."""
+    """A row per condition and kind (as trained, learned part, function), in numbers."""
     return pd.DataFrame([_numbers(row) for kind in KINDS for row in rows_of(matrix, nets, kind) if row.nets])
 
 
@@ -54,7 +74,7 @@ def text(matrix: Matrix, nets: Sequence[Net]) -> str:
     """The report for a terminal."""
     lines = [matrix.title, "", *summary(matrix, nets), ""]
     ends = (f"{name:>{width}s}" for name, width in COLUMNS)
-    heads = f"{'condition':18s} {' '.join(ends)}"
+    heads = f"{'condition':22s} {' '.join(ends)}"
     for kind in KINDS:
         lines += [f"{kind}:", heads, *(_line(row) for row in rows_of(matrix, nets, kind) if row.nets), ""]
     lines += [f"left out: {net.condition}, seed {net.seed}: {net.reason}" for net in nets if net.reason]
@@ -66,11 +86,11 @@ def text(matrix: Matrix, nets: Sequence[Net]) -> str:
 def _line(row: Row) -> str:
     n = len(row.measured)
     if not n or row.mean is None:
-        return f"{row.condition:18s} {n:5d}"
+        return f"{row.condition:22s} {n:5d}"
     excess = f"{_signed(sum(row.excess) / n)}{_ends(row.interval)}"
     chance = sum(spread.chance for spread in row.measured) / n
     return (
-        f"{row.condition:18s} {n:5d} {row.mean:6.3f} {chance:7.3f} {excess:>24s} {row.sign_p:7.2g} "
+        f"{row.condition:22s} {n:5d} {row.mean:6.3f} {chance:7.3f} {excess:>24s} {row.sign_p:7.2g} "
         f"{row.beyond:3d}/{n:<3d} {row.rate_bound:6.1%}"
     )
 
@@ -97,6 +117,7 @@ def _net_numbers(net: Net, kind: str) -> dict[str, Any]:
     spread, course = net.courses[kind].last, net.courses[kind]
     return {
         "condition": net.condition,
+        "cut": net.cut or "towers",
         "seed": net.seed,
         "kind": kind,
         "top1": net.top1,
@@ -107,7 +128,8 @@ def _net_numbers(net: Net, kind: str) -> dict[str, Any]:
         "p_value": spread.p_value if spread else None,
         "null_95": spread.null_95 if spread else None,
         "null_999": spread.null_999 if spread else None,
-        "detected_at_step": course.detected,
+        "detected_at_step": course.detected if kind in KERNELS else None,
+        "agrees": net.agrees if kind == KINDS[2] else None,
     }
 
 
@@ -119,5 +141,5 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}"
 
 
-def _ends(interval: Interval | None) -> str:
-    return f" [{interval.low:+.3f}, {interval.high:+.3f}]" if interval else ""
+def _ends(interval: Interval | None, digits: str = ".3f", scale: int = 1) -> str:
+    return f" [{scale * interval.low:+{digits}}, {scale * interval.high:+{digits}}]" if interval else ""

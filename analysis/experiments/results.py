@@ -6,15 +6,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from torch import Tensor
 
+from alexnet_core.colour import recoloured
+from alexnet_core.conditions import subset
 from alexnet_core.config import named_config
+from alexnet_core.data import open_dataset
+from alexnet_core.export import network_of
 from alexnet_core.files import written_beside
 from alexnet_core.train import TrainConfig, read_state
+from analysis.experiments.function import IMAGES, Halves, measure_halves
 from analysis.experiments.matrix import RESULTS, Cell
 from analysis.kernels.indices import measure_kernels
+from analysis.lesions.study import factors_of, spread
+from analysis.sealed import from_json, to_json
 
 LEAST_TOP1 = 0.20  # a network counts from here, or from three times chance
 LEAST_LIVE = 60  # live kernels that it needs besides
@@ -22,7 +31,7 @@ ARRAYS = ("kernels", "steps", "chroma", "live", "learned_chroma", "learned_live"
 
 
 class Result(NamedTuple):
-    """What is kept of one training, small enough to stay with the code (about 85 kB)."""
+    """What is kept of one training, small enough to stay with the code (about 90 kB)."""
 
     condition: str
     seed: int
@@ -38,6 +47,11 @@ class Result(NamedTuple):
     def top1(self) -> float:
         """Share of the held-out training images that the finished network got right."""
         return 1 - float(self.card["curve"][-1]["held_out_error"])
+
+    @property
+    def halves(self) -> tuple[Halves, ...]:
+        """The ways in which the network was cut in two, the towers first, and what the halves are for."""
+        return tuple(from_json(Halves, each) for each in self.card["halves"])
 
     @property
     def towers(self) -> int:
@@ -70,6 +84,7 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
             "curve": curve,
             "noise_left": progress["conv1_decay"],
             "classes": len(tensors["model.stages.fc8.weight"]),
+            "halves": [to_json(each) for each in _halves(cell, tensors, state, home)],
         },
         kernels=snapshots[-1],
         steps=np.array(progress["snapshot_steps"], np.int64),
@@ -78,6 +93,21 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
         learned_chroma=learned_chroma,
         learned_live=learned_live,
     )
+
+
+def _halves(cell: Cell, tensors: dict[str, Tensor], state: dict[str, Any], home: Path | None) -> tuple[Halves, ...]:
+    """What the network's halves are for, on validation images in the colours and classes that it learned."""
+    config, store = cell.config, open_dataset(cell.config.dataset, home)
+    split = store.split("val")
+    labels = torch.from_numpy(np.array(split.labels))
+    used = subset(labels, config.classes)
+    used = used[spread(len(used), IMAGES)]
+    images = recoloured(torch.from_numpy(np.array(split.images[used.numpy()])), config.colours, config.degrees).numpy()
+    truth = labels[used].unique(return_inverse=True)[1] if config.classes else labels[used]
+    model, preprocess = network_of(tensors, state, len(tensors["model.stages.fc8.weight"]))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    factors = {} if config.classes else factors_of(store)
+    return measure_halves(model, preprocess, images, truth.numpy(), factors, np.random.default_rng(cell.seed))
 
 
 def save(file: Path, result: Result) -> None:

@@ -57,6 +57,15 @@ def tower_lesion(model: AlexNet, tower: int, scope: Scope = "conv1-conv2", mode:
     return Lesion({stage: model.units(stage, tower) for stage in STAGES[scope]}, mode)
 
 
+def complement(model: AlexNet, lesion: Lesion) -> Lesion:
+    """All units of the lesion's stages that it leaves alone."""
+    units = {
+        stage: sorted(set(range(channels(model.config, stage))) - set(silenced))
+        for stage, silenced in lesion.units.items()
+    }
+    return Lesion(units, lesion.mode)
+
+
 @torch.inference_mode()
 def run_under(
     model: AlexNet,

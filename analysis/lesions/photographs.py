@@ -18,13 +18,21 @@ from tqdm import tqdm
 from alexnet_core.checkpoint import LESIONS, SHIPPED, Checkpoint, load_checkpoint
 from alexnet_core.data import open_dataset
 from alexnet_core.files import sha256_of_values
-from alexnet_core.geometry import channels
 from alexnet_core.model import AlexNet
 from alexnet_core.preprocess import Preprocess
 from alexnet_core.store import ImageStore, Split
 from analysis.evaluate import check_fit
 from analysis.lesions.dissociation import Estimate, lesions_file
-from analysis.lesions.lesion import SCOPES, Lesion, Scope, matched_lesion, run_under, tower_lesion, unit_means
+from analysis.lesions.lesion import (
+    SCOPES,
+    Lesion,
+    Scope,
+    complement,
+    matched_lesion,
+    run_under,
+    tower_lesion,
+    unit_means,
+)
 from analysis.lesions.photo_dissociation import (
     CONTRASTS,
     METRICS,
@@ -148,15 +156,6 @@ def tower_lesions(
     if (towers := model.config.towers) != 2:
         raise ValueError(f"The towers are compared in pairs: the network must have 2, this one has {towers}.")
     return Lesion(), tower_lesion(model, 0, scope, mode), tower_lesion(model, 1, scope, mode)
-
-
-def complement(model: AlexNet, lesion: Lesion) -> Lesion:
-    """All units of the lesion's stages that it leaves alone."""
-    units = {
-        stage: sorted(set(range(channels(model.config, stage))) - set(silenced))
-        for stage, silenced in lesion.units.items()
-    }
-    return Lesion(units, lesion.mode)
 
 
 def discard_unfinished(checkpoint: Checkpoint) -> None:

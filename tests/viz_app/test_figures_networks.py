@@ -28,19 +28,26 @@ def snapshots():
 
 def test_every_network_that_counts_is_a_dot_filled_where_it_is_beyond_its_null(rows):
     figure = figures.nets_figure(rows)
-    case, mean, control, _ = figure.data
+    case, mean, control, _, cut, _ = figure.data
     np.testing.assert_allclose(case.x, [size - 0.05 for size in (0.45, 0.5, 0.55)], rtol=1e-5)
     assert list(case.marker.symbol) == ["circle"] * 3
     assert list(control.marker.symbol) == ["circle-open"] * 2
+    assert list(cut.marker.symbol) == ["circle"] * 2
     assert mean.x[0] == pytest.approx(0.45)
     assert mean.error_x.array[0] > 0
     assert np.abs(np.array(case.y)).max() < 0.5
-    assert figure.layout.yaxis.ticktext == ("case (3)", "one-tower (2)", "weak (0)", "never (0)")
+    assert figure.layout.yaxis.ticktext == (
+        "case (3)",
+        "one-tower (2)",
+        "one-tower, blind cut (2)",
+        "weak (0)",
+        "never (0)",
+    )
 
 
 def test_bands_reach_from_no_difference_to_the_null(rows):
     bands = [shape for shape in figures.nets_figure(rows).layout.shapes if shape.type == "rect"]
-    assert len(bands) == 4
+    assert len(bands) == 6
     assert {round(band.x0, 6) for band in bands} == {-0.05}
     assert sorted({round(band.x1, 6) for band in bands}) == [0.05, 0.15]
 
@@ -50,6 +57,7 @@ def test_the_table_has_a_row_per_condition_also_without_networks(rows):
     assert table["Networks"].to_dict() == {
         "case": "3",
         "one-tower": "2",
+        "one-tower, blind cut": "2",
         "weak": "none that counts",
         "never": "not trained yet",
     }
@@ -57,6 +65,14 @@ def test_the_table_has_a_row_per_condition_also_without_networks(rows):
     assert table.loc["case", "True share at least"] == "37%"  # 0.05 ** (1 / 3)
     assert table.loc["one-tower", "Beyond the 99.9% null"] == "0 of 2"
     assert "[" not in table.loc["one-tower", "Beyond chance, 95% interval"]  # two networks have no interval
+
+
+def test_what_the_towers_are_for_is_told_on_its_own_axis():
+    rows = rows_of(MATRIX, NETS, "function")
+    figure = figures.nets_figure(rows)
+    assert "what is lost" in figure.layout.xaxis.title.text
+    assert "what is lost" in figures.nets_alt(rows)[:40]
+    np.testing.assert_allclose(figure.data[0].x, [size / 2 - 0.05 for size in (0.45, 0.5, 0.55)], rtol=1e-5)
 
 
 def test_what_is_missing_is_named_with_its_reason(rows):

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.experiments.matrix import Matrix
-from analysis.experiments.nets import KINDS, Course, Net, Row, Spread
+from analysis.experiments.nets import KERNELS, KINDS, Course, Net, Row, Spread
 from analysis.experiments.report import net_table
 from analysis.kernels.indices import Snapshots, chroma_energy
 from viz_app.figures.kernels import Board, data_uri, lay_out, rgb_tiles
@@ -20,11 +20,23 @@ DOT = TOWER_MARKS[0].colour
 BANDS = (("null_999", 0.12), ("null_95", 0.22))  # of a row's networks, and how dark they are drawn
 FRAME_MS = 700  # of the film
 
-NETS_TEXT = (
+AXES = dict.fromkeys(KERNELS, "difference of mean chroma, beyond chance") | {
+    KINDS[2]: "difference of what is lost, beyond chance (share of images)"
+}
+_SHOWN = {
+    KINDS[2]: "One dot per network: by how much more hue suffers than shape with one tower's conv1 and conv2 silenced "
+    "than with the other's (colour than grey, where labels have no shape and hue), less what random halves of the "
+    "network give on average. "
+} | dict.fromkeys(
+    KERNELS,
     "One dot per network: how much further apart its towers' mean chroma is than shuffled tower labels make it on "
-    "average. Filled: beyond the 99.9% point of its own null; open: not. Dark and pale band: where 95% and 99.9% of "
-    "the shuffles lie. Diamond: the mean over networks, with its 95% interval where there are three or more."
+    "average. ",
 )
+_MARKS = (
+    "Filled: beyond the 99.9% point of its own null; open: not. Dark and pale band: where 95% and 99.9% of the null "
+    "lie. Diamond: the mean over networks, with its 95% interval where there are three or more."
+)
+NETS_TEXT = {kind: shown + _MARKS for kind, shown in _SHOWN.items()}
 COURSE_TEXT = (
     "Difference of the towers' mean chroma over training, a line per network. Dark and pale band: what 95% and 99.9% "
     "of shuffled labels stay below. Filled marks: beyond the 99.9% point of its own null. Steps at which a tower has "
@@ -48,7 +60,7 @@ def nets_figure(rows: Sequence[Row]) -> go.Figure:
             traces += [_dots(row, place), _mean(row, place)]
     names = [f"{row.condition} ({len(row.measured)})" for row in rows]
     more = {"shapes": [*shapes, zero_line()], "showlegend": False, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
-    return rows_figure(traces, names, "difference of mean chroma, beyond chance", **more)
+    return rows_figure(traces, names, AXES[rows[0].kind], **more)
 
 
 def _dots(row: Row, place: int) -> dict[str, Any]:
@@ -100,8 +112,9 @@ def _band(spreads: Sequence[Spread], place: int, null: str, dark: float) -> dict
 
 def nets_alt(rows: Sequence[Row]) -> str:
     """The conditions in words."""
+    what = AXES[rows[0].kind].capitalize()
     found = "; ".join(_row_text(row) for row in rows if row.measured)
-    return f"Difference of the towers' mean chroma beyond chance, by condition: {found or 'no network yet'}."
+    return f"{what}, by condition: {found or 'no network yet'}."
 
 
 def _row_text(row: Row) -> str:
@@ -153,14 +166,19 @@ def missing_text(matrix: Matrix, rows: Sequence[Row]) -> str:
     """Which trainings of a matrix are not done, and which do not count, in a few sentences; "" if there are none."""
     seeds = len(matrix.seeds)
     none = [row.condition for row in rows if not row.nets]
-    fewer = [f"{row.condition} ({len(row.nets)} of {seeds})" for row in rows if 0 < len(row.nets) < seeds]
-    out = [f"{net.condition}, seed {net.seed}: {net.reason}" for row in rows for net in row.nets if net.reason]
+    fewer = [f"{row.condition} ({len(row.nets)} of {seeds})" for row in rows if 0 < len(_towers(row)) < seeds]
+    out = [f"{net.condition}, seed {net.seed}: {net.reason}" for row in rows for net in _towers(row) if net.reason]
     parts = [
         f"Not trained yet: {', '.join(none)}." if none else "",
         f"Fewer networks than planned: {', '.join(fewer)}." if fewer else "",
         f"Left out: {' '.join(out)}" if out else "",
     ]
     return " ".join(part for part in parts if part)
+
+
+def _towers(row: Row) -> list[Net]:
+    """The networks of a row that is about towers, so that those cut otherwise are not told twice."""
+    return [net for net in row.nets if not net.cut]
 
 
 # Over training.

@@ -12,6 +12,7 @@ from analysis.experiments.nets import Row
 from analysis.kernels.indices import KernelIndices
 from analysis.towers.comparison import TowerResult
 from analysis.towers.sweep import Sweep
+from viz_app.figures.networks import AXES
 from viz_app.figures.paper import as_svg
 from viz_app.figures.report import DARK, LIGHT, Chart, Inks, styled
 from viz_app.figures.rows import Ends
@@ -128,7 +129,7 @@ def nets_chart(rows: Sequence[Row]) -> Chart:
                 _condition(axes, row, place, inks)
         axes.axvline(0, linestyle=":", linewidth=1, color=LINE)
         axes.set_yticks(range(len(rows)), [f"{row.condition} ({len(row.measured)})" for row in rows])
-        axes.set(xlabel="difference of mean chroma, beyond chance", ylim=(len(rows) - 0.4, -0.6))
+        axes.set(xlabel=AXES[rows[0].kind], ylim=(len(rows) - 0.4, -0.6))
 
     return _chart(draw, 6.6, 1.0 + 0.36 * len(rows))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from alexnet_core import Checkpoint
 from analysis.between.report import load_between
 from analysis.experiments.matrix import list_matrices, load_matrix
-from analysis.experiments.nets import KINDS, read_matrix
+from analysis.experiments.nets import KERNELS, read_matrix
 from analysis.kernels.indices import first_layer_kernels, load_snapshots, measure_kernels
 from analysis.lesions.dissociation import load_lesions
 from analysis.lesions.photographs import load_photos
@@ -23,7 +23,7 @@ def gathered(checkpoint: Checkpoint, images: Gallery | None, matrices: Sequence[
     """
     photographs, snapshots = photographs_of(checkpoint, images), load_snapshots(checkpoint)
     studies = studied(checkpoint, photographs)
-    kernels = {name: first_layer_kernels(checkpoint, snapshots, learned=name == KINDS[1]) for name in studies}
+    kernels = {name: first_layer_kernels(checkpoint, snapshots, learned=name == KERNELS[1]) for name in studies}
     return Material(
         checkpoint=checkpoint,
         kernels=kernels,

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from alexnet_core import Checkpoint
-from analysis.experiments.nets import KINDS
+from analysis.experiments.nets import KERNELS
 from analysis.kernels.indices import knows_learned_part
 from analysis.towers.comparison import colour_kernels, colour_shares, tower_labels
 from analysis.towers.secondary import Secondary
@@ -36,16 +36,16 @@ def show() -> None:
     except ValueError as error:
         st.warning(f"The kernels cannot be compared. {captions.escaped(str(error))}")
         return
-    part = KINDS[0]
+    part = KERNELS[0]
     if learned:
         part = st.segmented_control(
-            "Weights", KINDS, default=KINDS[0], required=True, key="part", bind="query-params", help=PART_HELP
+            "Weights", KERNELS, default=KERNELS[0], required=True, key="part", bind="query-params", help=PART_HELP
         )
     study = studies[part]
-    verdict(checkpoint, study, learned=part == KINDS[1])
+    verdict(checkpoint, study, learned=part == KERNELS[1])
     with st.container(border=True):
         beside_published(studies)
-    swarm(checkpoint, study, learned=part == KINDS[1])
+    swarm(checkpoint, study, learned=part == KERNELS[1])
     if study.secondary:
         if study.secondary.sweep and study.primary.threshold is not None:
             sweep(study.secondary.sweep, study.primary.threshold)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.experiments.matrix import Matrix, list_matrices, load_matrix
-from analysis.experiments.nets import KINDS, Row, rows_of
+from analysis.experiments.nets import KERNELS, KINDS, Row, rows_of
 from analysis.experiments.report import net_table, summary
 from viz_app.figures import captions
 from viz_app.figures import networks as figures
@@ -13,8 +13,8 @@ from viz_app.inputs import csv_button, figure_config
 from viz_app.resources import conv1_snapshots, current_checkpoint, matrix_nets
 
 KIND_HELP = (
-    "As trained, noise of the start included, which has chroma 0.67 and fades slowly; or the learned part alone, the "
-    "rest of that noise taken off."
+    "Chroma of the kernels as trained, noise of the start included, which has chroma 0.67 and fades slowly; or of the "
+    "learned part alone, the rest of that noise taken off; or what the towers are for, measured by silencing them."
 )
 
 
@@ -22,7 +22,7 @@ def show() -> None:
     """The matrix of trainings, then the film of this network's own kernels."""
     matrix = load_matrix(choose_matrix())
     kind = st.segmented_control(
-        "Kernels", KINDS, default=KINDS[0], required=True, key="kind", bind="query-params", help=KIND_HELP
+        "Compared", KINDS, default=KINDS[0], required=True, key="kind", bind="query-params", help=KIND_HELP
     )
     nets = matrix_nets(matrix)
     rows = rows_of(matrix, nets, kind)
@@ -33,7 +33,8 @@ def show() -> None:
     with st.expander("The numbers behind this"):
         st.dataframe(figures.rows_table(rows), hide_index=True, key="conditions_table")
         csv_button("Networks as CSV", lambda: net_table(nets), f"{matrix.name}-networks", key="nets_csv")
-    over_training([row for row in rows if row.measured])
+    if kind in KERNELS:
+        over_training([row for row in rows if row.measured])
     film()
 
 
@@ -49,7 +50,7 @@ def conditions(matrix: Matrix, rows: Sequence[Row]) -> None:
     st.plotly_chart(
         figures.nets_figure(rows), key="nets", config=figure_config(f"{matrix.name}-nets"), alt=figures.nets_alt(rows)
     )
-    st.caption(figures.NETS_TEXT)
+    st.caption(figures.NETS_TEXT[rows[0].kind])
     if missing := figures.missing_text(matrix, rows):
         st.markdown(captions.escaped(missing))
 

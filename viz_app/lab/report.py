@@ -188,7 +188,7 @@ def _networks(material: Material) -> Iterator[Part]:
                 " ".join(part for part in told if part),
                 tower_charts.nets_chart(rows) if measured else None,
                 networks.nets_alt(rows),
-                f"{kind}: {networks.NETS_TEXT}",
+                f"{kind}: {networks.NETS_TEXT[kind]}",
                 [table_of(f"{matrix.name}, {kind}", networks.rows_table(rows))],
             )
         yield from _courses(matrix, nets)

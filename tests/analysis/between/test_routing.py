@@ -252,12 +252,13 @@ def test_the_blind_cut_finds_planted_towers_without_looking_at_kernels(slim):
     member = torch.randperm(16, generator=torch.Generator().manual_seed(3)) % 2  # tower of each source, in no order
     reader = torch.arange(32) % 2
     model.kernels("conv2")[reader[:, None] != member] *= 0.5
-    cut = blind_cut(model)
+    cut, readers = blind_cut(model)
     assert np.bincount(cut).tolist() == [8, 8]
     agreement = (cut == member.numpy()).mean()
     assert max(agreement, 1 - agreement) == 1
+    assert np.array_equal(readers, reader.numpy() if agreement == 1 else 1 - reader.numpy())
     model.kernels("conv1").copy_(smooth_kernels(16))
-    assert np.array_equal(blind_cut(model), cut)
+    assert np.array_equal(blind_cut(model)[0], cut)
     with pytest.raises(ValueError, match="has groups"):
         blind_cut(network(slim))
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import hypergeom
 
 from analysis.experiments import nets
+from analysis.experiments.function import Function, Halves
 from analysis.experiments.matrix import load_matrix
 from analysis.experiments.nets import (
     Course,
@@ -14,26 +15,57 @@ from analysis.experiments.nets import (
     Row,
     Spread,
     compare_courses,
+    compare_function,
     compare_towers,
     group_means,
-    read_net,
+    read_nets,
     rows_of,
 )
 from analysis.experiments.report import net_table, summary, table, text
 from analysis.experiments.results import Result
+from analysis.lesions.dissociation import Estimate
+from analysis.sealed import to_json
+from analysis.towers.comparison import tower_labels
 
 MATRIX = load_matrix("tiny-imagenet")
 LIVE = np.ones(96, bool)
+TWO = tower_labels(96, 2)
+
+
+def function_of(a_off: tuple[float, float], b_off: tuple[float, float], null: tuple[float, ...] = (0.1,)) -> Function:
+    """Towers off, of an intact network that has 80 % of the shapes and 90 % of the hues right."""
+    split = (a_off[1] - a_off[0]) - (b_off[1] - b_off[0])
+    return Function(
+        factors=("shape", "hue"),
+        images=1000,
+        intact=(0.8, 0.9),
+        off=(a_off, b_off),
+        split=Estimate(split, split - 0.1, split + 0.1),
+        null=null,
+    )
+
+
+B_HAS_HUE = function_of((0.5, 0.8), (0.7, 0.3), (0.01, -0.02, 0.1, -0.3))
 
 
 def result_of(
-    chroma: np.ndarray, *, condition: str = "two-towers", seed: int = 1, towers: int = 2, error: float = 0.7
+    chroma: np.ndarray,
+    *,
+    condition: str = "two-towers",
+    seed: int = 1,
+    towers: int = 2,
+    error: float = 0.7,
+    function: Function | None = None,
+    cut: np.ndarray | None = None,
 ) -> Result:
-    """A result with this chroma (steps, 96) at steps 0, 1, 2, ..."""
+    """A result with this chroma (steps, 96) at steps 0, 1, 2, ...; `cut` (96,) are its blind halves."""
+    halves = [Halves(name="towers", labels=tuple(TWO.tolist()), function=function)]
+    halves += [] if cut is None else [Halves(name="blind cut", labels=tuple(cut.tolist()), function=function)]
     card = {
         "training": {"mode": "chm145", "network": {"towers": towers}},
         "curve": [{"held_out_error": error}],
         "classes": 200,
+        "halves": [to_json(each) for each in halves],
     }
     chroma = chroma.astype(np.float32)
     live = np.ones(chroma.shape, bool)
@@ -57,7 +89,7 @@ def test_group_means_are_those_of_a_loop() -> None:
 def test_the_null_is_that_of_all_permutations() -> None:
     chroma = np.zeros(96)
     chroma[:3] = 1.0  # three of 96: the range follows from how many fall into tower A, hypergeometric
-    found = compare_towers(chroma, LIVE, 2, np.random.default_rng(0))
+    found = compare_towers(chroma, LIVE, TWO, np.random.default_rng(0))
     assert found is not None
     share = hypergeom(96, 48, 3)
     ranges = [abs(2 * k - 3) / 48 for k in range(4)]
@@ -69,10 +101,10 @@ def test_steps_are_compared_as_if_each_were_alone() -> None:
     rng = np.random.default_rng(0)
     chroma, live = parted(0.1, rng, steps=3), np.tile(LIVE, (3, 1))
     live[0, :30], live[1, :5] = False, False
-    found = compare_courses(chroma, live, 2, np.random.default_rng(1))
+    found = compare_courses(chroma, live, TWO, np.random.default_rng(1))
     assert found[0] is None
     for step in (1, 2):
-        alone, together = compare_towers(chroma[step], live[step], 2, np.random.default_rng(2)), found[step]
+        alone, together = compare_towers(chroma[step], live[step], TWO, np.random.default_rng(2)), found[step]
         assert alone is not None
         assert together is not None
         assert together.means == pytest.approx(alone.means)
@@ -81,7 +113,7 @@ def test_steps_are_compared_as_if_each_were_alone() -> None:
 
 def test_two_towers_are_compared_by_the_difference_of_their_means() -> None:
     chroma = parted(0.3, np.random.default_rng(0))[0]
-    found = compare_towers(chroma, LIVE, 2, np.random.default_rng(1))
+    found = compare_towers(chroma, LIVE, TWO, np.random.default_rng(1))
     assert found is not None
     assert found.range == pytest.approx(abs(chroma[:48].mean() - chroma[48:].mean()))
     assert found.means == pytest.approx((chroma[:48].mean(), chroma[48:].mean()))
@@ -92,11 +124,11 @@ def test_two_towers_are_compared_by_the_difference_of_their_means() -> None:
 def test_a_colourful_fourth_of_four_towers_is_found_and_shuffled_it_is_not() -> None:
     rng = np.random.default_rng(0)
     chroma = np.clip(rng.normal(0.3, 0.1, 96) + 0.4 * (np.arange(96) >= 72), 0, 1)
-    four = compare_towers(chroma, LIVE, 4, rng)
+    four = compare_towers(chroma, LIVE, tower_labels(96, 4), rng)
     assert four is not None
     assert len(four.means) == 4
     assert four.beyond
-    shuffled = compare_towers(rng.permutation(chroma), LIVE, 4, rng)
+    shuffled = compare_towers(rng.permutation(chroma), LIVE, tower_labels(96, 4), rng)
     assert shuffled is not None
     assert not shuffled.beyond
 
@@ -104,17 +136,17 @@ def test_a_colourful_fourth_of_four_towers_is_found_and_shuffled_it_is_not() -> 
 def test_dead_kernels_are_not_counted_and_too_few_live_ones_are_not_compared() -> None:
     chroma, live = parted(0.0, np.random.default_rng(0))[0], LIVE.copy()
     chroma[:5], live[:5] = 1.0, False
-    found = compare_towers(chroma, live, 2, np.random.default_rng(0))
+    found = compare_towers(chroma, live, TWO, np.random.default_rng(0))
     assert found is not None
     assert found.means[0] == pytest.approx(chroma[5:48].mean())
     live[:29] = False
-    assert compare_towers(chroma, live, 2, np.random.default_rng(0)) is None
+    assert compare_towers(chroma, live, TWO, np.random.default_rng(0)) is None
 
 
 def test_under_the_null_p_values_are_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nets, "PERMUTATIONS", 1000)
     rng = np.random.default_rng(0)
-    found = [compare_towers(rng.beta(0.4, 0.4, 96), LIVE, 2, rng) for _ in range(200)]
+    found = [compare_towers(rng.beta(0.4, 0.4, 96), LIVE, TWO, rng) for _ in range(200)]
     p_values = np.array([spread.p_value for spread in found if spread])
     assert len(p_values) == 200
     assert (p_values < 0.05).sum() in range(3, 20)  # 10 expected; outside this, less than once in a thousand
@@ -136,9 +168,9 @@ def test_the_split_is_detected_from_the_step_after_which_it_stays() -> None:
 
 def test_rows_hold_networks_that_count_and_name_the_others() -> None:
     rng = np.random.default_rng(0)
-    found = [read_net(result_of(parted(0.3, rng), seed=seed)) for seed in (1, 2, 3, 4)]
-    found += [read_net(result_of(parted(0.0, rng), seed=5, error=0.99))]
-    found += [read_net(result_of(parted(0.0, rng), condition="one-tower", towers=1))]
+    found = [net for seed in (1, 2, 3, 4) for net in read_nets(result_of(parted(0.3, rng), seed=seed))]
+    found += read_nets(result_of(parted(0.0, rng), seed=5, error=0.99))
+    found += read_nets(result_of(parted(0.0, rng), condition="one-tower", towers=1))
     case = rows_of(MATRIX, found)[0]
     assert (len(case.nets), len(case.measured), case.beyond) == (5, 4, 4)
     assert case.mean == pytest.approx(0.3, abs=0.05)
@@ -153,7 +185,7 @@ def test_rows_hold_networks_that_count_and_name_the_others() -> None:
 
 
 def test_few_networks_are_not_generalised_from() -> None:
-    found = [read_net(result_of(parted(0.3, np.random.default_rng(0))))]
+    found = read_nets(result_of(parted(0.3, np.random.default_rng(0))))
     row = rows_of(MATRIX, found)[0]
     assert row.interval is None
     assert "cannot speak for every training" in summary(MATRIX, found)[-1]
@@ -162,12 +194,42 @@ def test_few_networks_are_not_generalised_from() -> None:
 
 def test_tables_hold_the_numbers_of_rows_and_networks() -> None:
     rng = np.random.default_rng(0)
-    found = [read_net(result_of(parted(0.2, rng, steps=3), seed=seed)) for seed in (1, 2, 3)]
+    found = [net for seed in (1, 2, 3) for net in read_nets(result_of(parted(0.2, rng, steps=3), seed=seed))]
     frame = table(MATRIX, found).set_index("kind")
     row: Row = rows_of(MATRIX, found)[0]
     assert frame.loc["as trained", "mean_range"] == row.mean
     assert frame.loc["as trained", "n"] == 3
     per_net = net_table(found)
-    assert len(per_net) == 6
-    assert per_net["range"].to_numpy()[::2] == pytest.approx([spread.range for spread in row.measured])
+    assert len(per_net) == 9
+    assert per_net["range"].to_numpy()[::3] == pytest.approx([spread.range for spread in row.measured])
     assert isinstance(found[0], Net)
+
+
+def test_function_is_compared_by_what_silencing_costs() -> None:
+    found = compare_function(B_HAS_HUE)
+    assert found.means == pytest.approx((-0.2, 0.5))  # A off: shape -.3, hue -.1; B off: shape -.1, hue -.6
+    assert found.range == pytest.approx(0.7)
+    assert found.range == pytest.approx(abs(B_HAS_HUE.split.value))
+    assert found.p_value == pytest.approx(1 / 5)
+    assert found.chance == pytest.approx(np.mean([0.01, 0.02, 0.1, 0.3]))
+
+
+def test_the_more_colourful_tower_agrees_with_the_one_that_hue_hangs_on() -> None:
+    rng = np.random.default_rng(0)
+    (agrees,) = read_nets(result_of(parted(0.3, rng), function=B_HAS_HUE))
+    (differs,) = read_nets(result_of(parted(-0.3, rng), seed=2, function=B_HAS_HUE))
+    (unknown,) = read_nets(result_of(parted(0.3, rng), seed=3))
+    assert (agrees.agrees, differs.agrees, unknown.agrees) == (True, False, None)
+    assert rows_of(MATRIX, [agrees, differs, unknown], "function")[0].agreeing == (1, 2)
+    assert "Hue hangs on the more colourful tower in 1 of 2." in "".join(summary(MATRIX, [agrees, differs, unknown]))
+
+
+def test_a_network_without_groups_is_read_a_second_time_where_it_parts_by_itself() -> None:
+    cut = np.arange(96) % 2
+    chroma = np.clip(np.random.default_rng(0).normal(0.4, 0.1, (1, 96)) + 0.3 * cut, 0, 1)
+    found = read_nets(result_of(chroma, condition="one-tower", towers=1, cut=cut))
+    rows = {row.condition: row for row in rows_of(MATRIX, found)}
+    assert list(rows)[2:4] == ["one-tower", "one-tower, blind cut"]
+    assert rows["one-tower"].beyond == 0
+    assert rows["one-tower, blind cut"].beyond == 1
+    assert rows["one-tower, blind cut"].mean == pytest.approx(0.3, abs=0.06)

@@ -68,13 +68,14 @@ def spread(size: float) -> Spread:
     return Spread((0.3, 0.3 + size), size, 0.001 if size > 0.2 else 0.5, 0.05, 0.04, 0.1, 0.2)
 
 
-def net(condition: str, seed: int, size: float, reason: str = "") -> Net:
+def net(condition: str, seed: int, size: float, reason: str = "", cut: str = "") -> Net:
     """A network whose towers part after step 10; the learned part by a tenth more. Unmeasurable at step 0."""
     courses = {
         kind: Course(STEPS, (None, spread(0.05), spread(size * factor), spread(size * factor)))
         for kind, factor in (("as trained", 1.0), ("learned part", 1.1))
     }
-    return Net(condition, seed, 0.3, 90, reason, courses)
+    courses["function"] = Course(STEPS[-1:], (spread(size / 2),))
+    return Net(condition, cut, seed, 0.3, 90, reason, courses, ("shape", "hue"))
 
 
 MATRIX = Matrix(
@@ -93,6 +94,7 @@ MATRIX = Matrix(
 NETS = [
     *(net("case", seed, 0.4 + 0.05 * seed) for seed in (1, 2, 3)),
     *(net("one-tower", seed, 0.03 * seed) for seed in (1, 2)),
+    *(net("one-tower", seed, 0.3, cut="blind cut") for seed in (1, 2)),
     net("weak", 1, 0.5, "2.0% of the held-out images are right, at least 20% are needed."),
 ]
 
