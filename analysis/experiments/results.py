@@ -131,12 +131,13 @@ def load(file: Path) -> Result:
 
 
 def finished(cell: Cell, results: Path = RESULTS) -> Result | None:
-    """The kept result of a training, if there is one and it was trained in just this way."""
+    """The kept result of a training, if there is one, complete, and it was trained in just this way."""
     try:
         result = load(cell.file(results))
     except ValueError:
         return None
-    return result if same_training(result.card["training"], cell.config) else None
+    complete = "halves" in result.card  # an older one is collected again, its training only resumed
+    return result if complete and same_training(result.card["training"], cell.config) else None
 
 
 def same_training(recorded: dict[str, Any], config: TrainConfig) -> bool:

@@ -114,6 +114,22 @@ def test_what_is_finished_is_not_trained_again_and_what_changed_is(easy: Trained
     assert finished(cell, easy.results) is None
 
 
+def test_an_older_result_is_collected_again_without_training(easy: Trained) -> None:
+    easy.run()
+    cell = easy.matrix.cell("two-towers", 3)
+    result = load(cell.file(easy.results))
+    older = {name: value for name, value in result.card.items() if name != "halves"}
+    save(cell.file(easy.results), result._replace(card=older))
+    assert finished(cell, easy.results) is None
+    easy.run()
+    again = finished(cell, easy.results)
+    assert again is not None
+    assert again.card == result.card
+    assert again.halves[0].name == "towers"
+    assert again.halves[0].function is not None
+    assert load(easy.matrix.cell("grey", 3).file(easy.results)).halves[0].function is None  # it never saw a colour
+
+
 def test_status_tells_what_is_to_do_and_what_does_not_count(easy: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     easy.run("status")
     assert capsys.readouterr().out.count("to do") == 2
