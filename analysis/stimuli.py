@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet_core.colour import luma, rotate_hue, to_grey
-from analysis.kernels.functional import FIELD, hue_colours
+from alexnet_core.colour import LUMA, luma, rotate_hue, to_grey
+from analysis.kernels.indices import hue_direction
 
 Stimulus = Literal["colour", "grey", "hue-rotated", "chroma only", "low-pass", "high-pass"]
 STIMULI: tuple[Stimulus, ...] = get_args(Stimulus)
+FIELD = 127.5  # luma of hues and mean of gratings, grey levels
 TURN = 180.0  # degrees by which "hue-rotated" turns: to the opponent hue
 BLUR = 1 / 32  # standard deviation of the low-pass, in image sides: half amplitude at 6 cycles per image
 
@@ -46,6 +47,18 @@ def photo_stimulus(images: Tensor, stimulus: Stimulus) -> Tensor:
         raise ValueError(f"The stimulus must be one of {STIMULI}, got {stimulus!r}.")
     low = blurred(pixels, BLUR * pixels.shape[-1])
     return low if stimulus == "low-pass" else (pixels - low + pixels.mean((-2, -1), keepdim=True)).clamp(0, 255)
+
+
+def hue_colours(hues: NDArray[np.float64]) -> NDArray[np.float64]:
+    """RGB colours (h, 3), 0 to 255, of hues in degrees: of luma `FIELD` and as far from grey as all hues can be."""
+    farthest = np.abs(_equal_luma(np.arange(360.0))).max()
+    return np.asarray(FIELD + min(FIELD, 255 - FIELD) / farthest * _equal_luma(hues))
+
+
+def _equal_luma(hues: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Steps away from grey (h, 3) that do not change the luma."""
+    direction = hue_direction(hues)
+    return np.asarray(direction - (direction @ np.array(LUMA))[:, None])
 
 
 def blurred(images: Tensor, deviation: float) -> Tensor:

@@ -10,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet_core.colour import LUMA, to_grey
+from alexnet_core.colour import to_grey
 from alexnet_core.model import AlexNet
 from alexnet_core.preprocess import Preprocess
-from analysis.kernels.indices import hue_direction
+from analysis.stimuli import FIELD, gratings, hue_colours
 
 Floats = NDArray[np.float64]
 
 TOP = 100  # patches that excite a unit most, for its colour selectivity (Rafegas and Vanrell 2018)
-FIELD = 127.5  # luma of hues and mean of gratings, grey levels
 CONTRAST = 0.5  # of gratings: they reach from half to one and a half times the mean
 FREQUENCIES = (0.02, 0.03, 0.045, 0.065, 0.095, 0.14, 0.2, 0.28, 0.4)  # cycles per pixel of the network's input
 ORIENTATIONS = tuple(range(0, 180, 15))  # degrees
@@ -124,19 +123,6 @@ def hue_tuning(model: AlexNet, preprocess: Preprocess, stage: str = "conv1", *, 
     return HueTuning(hues, answers[:-1].T, answers[-1])
 
 
-def hue_colours(hues: Floats) -> Floats:
-    """RGB colours (h, 3), 0 to 255, of hues in degrees: of luma `FIELD` and as far from grey as all hues can be."""
-
-    farthest = np.abs(_equal_luma(np.arange(360.0))).max()
-    return np.asarray(FIELD + min(FIELD, 255 - FIELD) / farthest * _equal_luma(hues))
-
-
-def _equal_luma(hues: Floats) -> Floats:
-    """Steps away from grey (h, 3) that do not change the luma."""
-    direction = hue_direction(hues)
-    return np.asarray(direction - (direction @ np.array(LUMA))[:, None])
-
-
 class GratingTuning(NamedTuple):
     """Answers of a stage's central units to gratings, above the one to a uniform field of their mean."""
 
@@ -185,21 +171,14 @@ def grating_tuning(
     _check_mode(model)
     swing = torch.tensor(colour, dtype=torch.float32)
     swing = swing / swing.abs().max() * CONTRAST * FIELD
-    every = torch.tensor(list(product(orientations, frequencies, np.arange(phases) / phases)), dtype=torch.float32)
-    shown = (_gratings(some, swing, preprocess.input_size) for some in every.split(_BATCH))
+    every = np.array(list(product(orientations, frequencies, 360 * np.arange(phases) / phases)))
+    batches = (every[start : start + _BATCH] for start in range(0, len(every), _BATCH))
+    sines = (gratings(some[:, 0], some[:, 1], some[:, 2], preprocess.input_size) for some in batches)
+    shown = (FIELD + swing[:, None, None] * waves[:, None] for waves in sines)
     blank = torch.full((1, 3, preprocess.input_size, preprocess.input_size), FIELD)
     answers = _central(model, preprocess, shown, stage) - _central(model, preprocess, [blank], stage)
     rise = answers.T.reshape(-1, len(orientations), len(frequencies), phases).max(3)
     return GratingTuning(np.array(orientations, np.float64), np.array(frequencies, np.float64), rise)
-
-
-def _gratings(parameters: Tensor, swing: Tensor, side: int) -> Tensor:
-    """Images (n, 3, side, side), 0 to 255, of orientation (degrees), frequency and phase (turns) in rows (n, 3)."""
-    place = torch.arange(side) - side // 2
-    across = torch.deg2rad(parameters[:, 0] - 90)  # the wave runs across its stripes; rows count downwards
-    distance = across.cos()[:, None, None] * place - across.sin()[:, None, None] * place[:, None]
-    wave = torch.cos(2 * math.pi * (parameters[:, 1, None, None] * distance + parameters[:, 2, None, None]))
-    return FIELD + swing[:, None, None] * wave[:, None]
 
 
 def _check_mode(model: AlexNet) -> None:

@@ -8,12 +8,14 @@ from alexnet_core.colour import luma
 from analysis.kernels.indices import hue_angle, power_spectrum, spectrum_axis
 from analysis.stimuli import (
     BLUR,
+    FIELD,
     HUES,
     ORIENTATIONS,
     STIMULI,
     TINT,
     blurred,
     gratings,
+    hue_colours,
     photo_stimulus,
     tinted_gratings,
 )
@@ -132,3 +134,15 @@ def test_tinted_gratings_have_all_kinds_equally_often_and_unrelated():
     table = np.zeros((HUES, ORIENTATIONS))
     np.add.at(table, (shown.hue, shown.orientation), 1)
     assert ((table - 25) ** 2 / 25).sum() < 75  # chi square with 49 degrees of freedom: 99 % stay below
+
+
+def test_the_hues_have_one_luma_one_distance_from_grey_their_own_hue_and_fill_the_gamut():
+    hues = np.arange(1, 361, 1.0)
+    colours = hue_colours(hues)
+    np.testing.assert_allclose(luma(torch.from_numpy(colours)[:, :, None, None]).flatten(), FIELD)
+    chroma = colours - colours.mean(1, keepdims=True)
+    np.testing.assert_allclose(hue_angle(chroma), hues % 360, atol=1e-6)
+    assert np.ptp(np.linalg.norm(chroma, axis=1)) < 1e-9
+    assert colours.min() >= 0
+    assert colours.max() <= 255
+    assert np.abs(colours - FIELD).max() == pytest.approx(FIELD)

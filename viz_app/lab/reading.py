@@ -16,6 +16,8 @@ KERNELS = """
   but that tower has grey kernels too. Colour begins at Otsu's threshold, which does not look at the towers. A threshold
   picked because it parts them well proves nothing; the sweep shows all thresholds with a band that allows for the pick.
 - **Everything else is secondary**: the indices in the table are adjusted for being many (Holm).
+- **Two kinds of grey.** A kernel has chroma 0 if it reads the plain sum R + G + B. Pictures are turned grey at equal
+  luma (0.299 R + 0.587 G + 0.114 B), as the eye would have it; a kernel of chroma 0 can still notice a change of hue.
 """
 NETWORKS = """
 - **The network is the unit.** Kernels of one network compete with each other, so a p-value within a network describes
@@ -24,6 +26,11 @@ NETWORKS = """
   is 37%; of 10, 74%.
 - **A condition removes the effect** if its networks lie in the band of chance while those of the case do not. One tower
   is halved arbitrarily: that is what no towers look like.
+- **Function** asks what the towers are for, whatever their kernels look like: conv1 and conv2 of one tower are
+  silenced, and one looks whether hue suffers more than shape (colour more than grey). The null are random halves of the same
+  network against their rest.
+- **Blind cut**: a network without groups has no towers, but its conv2 may read some kernels together. It is halved
+  there, without looking at colour.
 - **A network counts** if it has learned something (20% top-1, or three times chance) and 60 of its 96 kernels are live.
 """
 ROUTING = """

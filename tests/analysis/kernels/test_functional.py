@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet_core.colour import LUMA, luma, to_grey
+from alexnet_core.colour import LUMA, to_grey
 from alexnet_core.model import AlexNet, build_model
 from alexnet_core.preprocess import Preprocess
 from analysis.kernels import functional
 from analysis.kernels.functional import (
     CONTRAST,
-    FIELD,
     HueTuning,
     colour_response,
     grating_tuning,
-    hue_colours,
     hue_tuning,
 )
-from analysis.kernels.indices import hue_angle, hue_direction, measure_kernels
+from analysis.kernels.indices import hue_direction, measure_kernels
+from analysis.stimuli import FIELD
 
 SIDE = 67
 PREPROCESS = Preprocess(
@@ -118,18 +117,6 @@ def test_any_stage_can_be_asked(network, images):
     model = with_kernels(network, noise(96))
     assert colour_response(model, PREPROCESS, images[:3], "relu6").selectivity.shape == (4096,)
     assert hue_tuning(model, PREPROCESS, "conv2", step=90).answers.shape == (256, 4)
-
-
-def test_the_hues_have_one_luma_one_distance_from_grey_their_own_hue_and_fill_the_gamut():
-    hues = np.arange(1, 361, 1.0)
-    colours = hue_colours(hues)
-    np.testing.assert_allclose(luma(torch.from_numpy(colours)[:, :, None, None]).flatten(), FIELD)
-    chroma = colours - colours.mean(1, keepdims=True)
-    np.testing.assert_allclose(hue_angle(chroma), hues % 360, atol=1e-6)
-    assert np.ptp(np.linalg.norm(chroma, axis=1)) < 1e-9
-    assert colours.min() >= 0
-    assert colours.max() <= 255
-    assert np.abs(colours - FIELD).max() == pytest.approx(FIELD)
 
 
 @pytest.mark.parametrize("hue", [0.0, 33.0, 120.0, 251.0])
