@@ -27,8 +27,8 @@ NETWORKS = """
 - **A condition removes the effect** if its networks lie in the band of chance while those of the case do not. One tower
   is halved arbitrarily: that is what no towers look like.
 - **Function** asks what the towers are for, whatever their kernels look like: conv1 and conv2 of one tower are
-  silenced, and one looks whether hue suffers more than shape (colour more than grey). The null are random halves of the same
-  network against their rest.
+  silenced, and one looks whether hue suffers more than shape (colour more than grey). The null are random halves of
+  the same network against their rest.
 - **Blind cut**: a network without groups has no towers, but its conv2 may read some kernels together. It is halved
   there, without looking at colour.
 - **A network counts** if it has learned something (20% top-1, or three times chance) and 60 of its 96 kernels are live.

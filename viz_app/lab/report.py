@@ -345,9 +345,9 @@ def _methods(material: Material) -> list[str]:
         "Across networks the network is the unit: bootstrap intervals of the mean, widened for few (Hesterberg 2015); "
         "exact sign test; lower bound of the rate (Clopper and Pearson 1934).",
         "Function of a trained network: conv1 and conv2 of one half silenced by zeros; by how much more its hue than "
-        "its shape answers suffer (top-1 in colour than in grey where labels have no factors), one half less the other, "
-        "among random halves of the same size and norm against their rest. Blind cut: conv1 and conv2 halved at the "
-        "median of the first axis of a correspondence analysis of conv2's connections.",
+        "its shape answers suffer (top-1 in colour than in grey where labels have no factors), one half less the "
+        "other, among random halves of the same size and norm against their rest. Blind cut: conv1 and conv2 halved at "
+        "the median of the first axis of a correspondence analysis of conv2's connections.",
         "Chroma 0 means reading R + G + B; pictures are made grey at equal luma (Rec. 601).",
         "Lesions silence a tower's conv1 and conv2 behind their ReLUs, nothing is trained again; intervals are paired "
         "bootstraps over images.",
