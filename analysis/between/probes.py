@@ -73,7 +73,7 @@ def measure_probes(
     least = min(int(np.bincount(labels).min()) for labels in truth.values())
     if least < FOLDS:
         raise ValueError(f"Every hue and orientation needs {FOLDS} pictures or more, {images} make {least}.")
-    features = mean_activations(model, shown.images - _middle(preprocess), stages)
+    features = mean_activations(model, shown.images - middle_of(preprocess), stages)
     seed = int(rng.integers(2**31))
     right = {
         (stage, factor, tower): told(
@@ -120,8 +120,8 @@ def told(features: NDArray[np.float64], labels: NDArray[np.intp], dimensions: in
     return np.asarray(cross_val_predict(classifier, features, labels, cv=folds) == labels)
 
 
-def _middle(preprocess: Preprocess) -> torch.Tensor:
-    """Mean image (3, s, s) that the network expects to be subtracted."""
+def middle_of(preprocess: Preprocess) -> torch.Tensor:
+    """Mean image (3, s, s) that a network of this preprocessing expects to be subtracted."""
     zero = torch.zeros(1, 3, preprocess.input_size, preprocess.input_size)
     return -preprocess.subtract_mean(zero)[0]
 

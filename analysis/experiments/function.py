@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from alexnet_core.geometry import channels
 from alexnet_core.model import AlexNet
 from alexnet_core.preprocess import Preprocess
-from analysis.between.routing import blind_cut
+from analysis.experiments.cuts import Cut
 from analysis.lesions.dissociation import Estimate, Factors, Hits, paired_estimate
 from analysis.lesions.lesion import STAGES, Lesion, complement, matched_lesion, run_under
 from analysis.lesions.study import AT_ONCE
 from analysis.shards import BATCH
 from analysis.stimuli import Stimulus, photo_stimulus
-from analysis.towers.comparison import tower_labels
 
 IMAGES = 1000  # of the validation split, evenly spread
 RANDOM_HALVES = 30  # with each of them and its rest off, two minutes of one core
@@ -48,64 +45,36 @@ class Function:
         return float(first), float(second)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halves:
-    """A way to cut a network in two, and what the halves are for."""
-
-    name: str  # "towers", "pairs of towers", "arbitrary halves" or "blind cut"
-    labels: tuple[int, ...]  # 0 or 1 for each unit of conv1
-    function: Function | None  # None where the images have no colour
-
-
-class Cut(NamedTuple):
-    """A way to cut conv1 and conv2 in two."""
-
-    name: str
-    labels: tuple[NDArray[np.intp], NDArray[np.intp]]  # 0 or 1, of conv1's units and of conv2's
-
-    def without(self, half: int) -> Lesion:
-        """The units of one half silenced."""
-        stages = zip(STAGES["conv1-conv2"], self.labels, strict=True)
-        return Lesion({stage: np.flatnonzero(labels == half).tolist() for stage, labels in stages})
-
-
-def cuts_of(model: AlexNet) -> list[Cut]:
-    """The halves by number, and where conv2 has no groups, besides, those that it reads together."""
-    towers = model.config.towers
-    name = {1: "arbitrary halves", 2: "towers"}.get(towers, "pairs of towers")
-    first, second = (tower_labels(channels(model.config, stage), 2) for stage in STAGES["conv1-conv2"])
-    cuts = [Cut(name, (first, second))]
-    return cuts if model.config.groups("conv2") > 1 else [*cuts, Cut("blind cut", blind_cut(model))]
-
-
-def measure_halves(
+def measure_functions(
     model: AlexNet,
     preprocess: Preprocess,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     factors: Factors,
+    cuts: Sequence[Cut],
     rng: np.random.Generator,
-) -> tuple[Halves, ...]:
-    """What the halves of a network are for, on images (N, 3, s, s) as stored, with labels (N,).
+) -> list[Function | None]:
+    """What the halves of each cut are for, on images (N, 3, s, s) as stored with labels (N,); ``None`` without colour.
 
-    `factors`: shape and hue of each class, or nothing. The random halves of all cuts are the same.
+    `factors`: shape and hue of each class, or nothing. The random halves, matched to the first cut's, serve all cuts.
     """
-    cuts = cuts_of(model)
     if not factors and not _coloured(images):
-        return tuple(Halves(name=cut.name, labels=tuple(cut.labels[0].tolist()), function=None) for cut in cuts)
-    drawn = [matched_lesion(model, cuts[0].without(0), rng).lesion for _ in range(RANDOM_HALVES)]
-    wanted = [Lesion(), *(cut.without(half) for cut in cuts for half in (0, 1))]
+        return [None] * len(cuts)
+    drawn = [matched_lesion(model, without(cuts[0], 0), rng).lesion for _ in range(RANDOM_HALVES)]
+    wanted = [Lesion(), *(without(cut, half) for cut in cuts for half in (0, 1))]
     random = [lesion for half in drawn for lesion in (half, complement(model, half))]
     hits = _hits(model, preprocess, images, labels, [*wanted, *random], factors)
     null = tuple(_parting(hits[len(wanted) :]).mean(1).tolist())
-    functions = [
+    return [
         _function(hits[[0, 1 + 2 * place, 2 + 2 * place]], null, tuple(factors) or COLOURS, rng)
         for place in range(len(cuts))
     ]
-    return tuple(
-        Halves(name=cut.name, labels=tuple(cut.labels[0].tolist()), function=function)
-        for cut, function in zip(cuts, functions, strict=True)
-    )
+
+
+def without(cut: Cut, half: int) -> Lesion:
+    """The units of one half silenced."""
+    stages = zip(STAGES["conv1-conv2"], cut.labels, strict=True)
+    return Lesion({stage: np.flatnonzero(labels == half).tolist() for stage, labels in stages})
 
 
 def _function(hits: Hits, null: tuple[float, ...], names: Sequence[str], rng: np.random.Generator) -> Function:

@@ -7,15 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.experiments.function import Function
 from analysis.experiments.matrix import RESULTS, Matrix
-from analysis.experiments.results import Result, counts, finished
+from analysis.experiments.results import Halves, Result, counts, finished
 from analysis.stats import Floats, Interval, bootstrap_mean, permutation_p, rate_lower_bound, sign_test
 from analysis.towers.comparison import MIN_LIVE, tower_labels
 
 FEWEST = 3  # networks from which an interval across them is given
 HALVES = 2  # into which a network of one tower is cut, arbitrarily
-KINDS = ("as trained", "learned part", "function")
+KINDS = ("as trained", "learned part", "function", "probes")
 KERNELS = KINDS[:2]  # of these, chroma is compared
 PERMUTATIONS = 20_000
 CUT_ASKS = "The same networks, halved where conv2's connections part by themselves, blind to colour."
@@ -25,7 +24,8 @@ class Spread(NamedTuple):
     """How far apart the towers are in one network, at one step, among what shuffled towers give.
 
     Of kernels: mean chroma energy of a tower's live ones, among permuted labels. Of function: by how much more the
-    second factor (hue, colour) suffers than the first (shape, grey) with a tower silenced, among random halves.
+    second factor (hue, colour) suffers than the first (shape, grey) with a tower silenced, among random halves. Of
+    probes: by how much more is told of the second factor (hue) than of the first (orientation), among random halves.
     """
 
     means: tuple[float, ...]  # by tower
@@ -73,16 +73,15 @@ class Net(NamedTuple):
     top1: float  # share of the held-out training images that are right
     live: int
     reason: str  # why it does not count; "" if it does
-    courses: dict[str, Course]  # by kind; of function only the end, or nothing where there is no colour
-    factors: tuple[str, str] | None  # of function
+    courses: dict[str, Course]  # by kind; of function and probes only the end, or nothing where there is no colour
+    factors: dict[str, tuple[str, str]]  # of function and probes
 
-    @property
-    def agrees(self) -> bool | None:
-        """Whether of two towers the one whose learned part is the more colourful is that of the second factor."""
-        chroma, function = (self.courses[kind].last for kind in KINDS[1:])
-        if chroma is None or function is None or len(chroma.means) != 2:
+    def agrees(self, kind: str) -> bool | None:
+        """Whether of two towers the one whose learned part is the more colourful is that of a kind's second factor."""
+        chroma, other = (self.courses[each].last for each in (KINDS[1], kind))
+        if chroma is None or other is None or len(chroma.means) != 2:
             return None
-        return (chroma.means[1] > chroma.means[0]) == (function.means[1] > function.means[0])
+        return (chroma.means[1] > chroma.means[0]) == (other.means[1] > other.means[0])
 
 
 class Row(NamedTuple):
@@ -122,8 +121,9 @@ class Row(NamedTuple):
     @property
     def agreeing(self) -> tuple[int, int]:
         """In how many networks, of how many, the more colourful tower is that of the second factor."""
-        agree = [net.agrees for net in self.nets if not net.reason and net.agrees is not None]
-        return sum(agree), len(agree)
+        found = [net.agrees(self.kind) for net in self.nets if not net.reason]
+        known = [agrees for agrees in found if agrees is not None]
+        return sum(known), len(known)
 
     @property
     def beyond(self) -> int:
@@ -170,11 +170,6 @@ def compare_courses(
     return found
 
 
-def compare_function(function: Function) -> Spread:
-    """The halves of a network by what they are for."""
-    return spread_among(function.specificity, np.abs(function.null))
-
-
 def spread_among(means: tuple[float, ...], null: Floats) -> Spread:
     """How far apart means are, among the ranges (draws,) of a null."""
     observed = float(np.ptp(means))
@@ -195,18 +190,23 @@ def read_nets(result: Result) -> list[Net]:
     """
     n = result.chroma.shape[1]
     towers, *cuts = result.halves
-    found = [_read(result, "", tower_labels(n, max(result.towers, HALVES)), towers.function)]
-    return found + [_read(result, cut.name, np.array(cut.labels, np.intp), cut.function) for cut in cuts]
+    found = [_read(result, "", tower_labels(n, max(result.towers, HALVES)), towers)]
+    return found + [_read(result, cut.name, np.array(cut.labels, np.intp), cut) for cut in cuts]
 
 
-def _read(result: Result, cut: str, labels: NDArray[np.intp], function: Function | None) -> Net:
+def _read(result: Result, cut: str, labels: NDArray[np.intp], halves: Halves) -> Net:
     measured = ((result.chroma, result.live), (result.learned_chroma, result.learned_live))
     steps = tuple(result.steps.tolist())
     courses = {
         kind: Course(steps, tuple(compare_courses(*values, labels, np.random.default_rng(result.seed))))
         for kind, values in zip(KERNELS, measured, strict=True)
     }
-    function_course = Course(steps[-1:], (compare_function(function),)) if function else Course((), ())
+    factors = {}
+    for kind, found in zip(KINDS[2:], (halves.function, halves.knowledge), strict=True):
+        courses[kind] = Course((), ())
+        if found:
+            courses[kind] = Course(steps[-1:], (spread_among(found.specificity, np.abs(found.null)),))
+            factors[kind] = found.factors
     return Net(
         condition=result.condition,
         cut=cut,
@@ -214,8 +214,8 @@ def _read(result: Result, cut: str, labels: NDArray[np.intp], function: Function
         top1=result.top1,
         live=int(result.live[-1].sum()),
         reason=counts(result),
-        courses=courses | {KINDS[2]: function_course},
-        factors=function.factors if function else None,
+        courses=courses,
+        factors=factors,
     )
 
 

@@ -18,7 +18,8 @@ NOTE = (
     "Function: with conv1 and conv2 of one half silenced, by how much more hue suffers than shape (colour than grey, "
     "where labels have no shape and hue), as a share of images; the range is the difference between the halves, its "
     "null that of random halves of the same size and norm against their rest, and beyond means nearly all of them. "
-    "Blind cut: halved where the connections of conv2 part by themselves."
+    "Probes: by how much more a linear classifier tells of a grating's hue than of its orientation from one half of "
+    "pool2. Blind cut: halved where the connections of conv2 part by themselves."
 )
 
 COLUMNS = (("nets", 5), ("range", 6), ("chance", 7), ("excess, 95 %", 24), ("sign p", 7), ("beyond", 7), ("bound", 6))
@@ -41,6 +42,7 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
             f"Of the learned part alone: {learned.mean:.3f}, {learned.beyond} of {len(learned.measured)} beyond it."
         )
     lines += _of_function(next(iter(rows_of(matrix, nets, KINDS[2]))))
+    lines += _of_probes(next(iter(rows_of(matrix, nets, KINDS[3]))))
     if n < FEWEST:
         lines.append(f"{_nets(n)} cannot speak for every training; an interval needs {FEWEST}.")
     return lines
@@ -48,20 +50,44 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
 
 def _of_function(row: Row) -> list[str]:
     """What the towers are for, in a sentence."""
-    if not row.measured or row.mean is None:
+    if not row.measured:
         return []
-    n, (agreeing, comparable) = len(row.measured), row.agreeing
-    first, second = next(net.factors for net in row.nets if net.factors)
+    first, second = next(net.factors[row.kind] for net in row.nets if row.kind in net.factors)
     return [
-        f"With a tower's conv1 and conv2 silenced, {second} suffers more than {first} by other amounts in A than in B: "
-        f"by {row.mean:.1%} of the images on average, {100 * sum(row.excess) / n:+.1f}"
-        f"{_ends(row.interval, '.1f', 100)} points more than random halves give; {row.beyond} of {n} beyond nearly all "
-        f"of them. {second.capitalize()} hangs on the more colourful tower in {agreeing} of {comparable}."
+        f"With a tower's conv1 and conv2 silenced, {second} suffers more than {first}, by amounts that differ between "
+        f"the towers by {_points(row)} random halves differ. {_agreeing(row, second)}"
     ]
 
 
+def _of_probes(row: Row) -> list[str]:
+    """What the towers know, in a sentence."""
+    if not row.measured:
+        return []
+    return [
+        f"Off a tower's pool2 a linear probe reads more of hue than of orientation, by amounts that differ between the "
+        f"towers by {_points(row)} random halves differ. {_agreeing(row, 'hue')}"
+    ]
+
+
+def _points(row: Row) -> str:
+    """The mean range and its excess in percentage points."""
+    n = len(row.measured)
+    return (
+        f"{100 * (row.mean or 0):.1f} points on average, {100 * sum(row.excess) / n:+.1f}"
+        f"{_ends(row.interval, '.1f', 100)} more than"
+    )
+
+
+def _agreeing(row: Row, factor: str) -> str:
+    agreeing, comparable = row.agreeing
+    return (
+        f"{row.beyond} of {len(row.measured)} beyond nearly all of these; {factor} belongs to the tower with the more "
+        f"colourful kernels in {agreeing} of {comparable}."
+    )
+
+
 def table(matrix: Matrix, nets: Sequence[Net]) -> pd.DataFrame:
-    """A row per condition and kind (as trained, learned part, function), in numbers."""
+    """A row per condition and kind (as trained, learned part, function, probes), in numbers."""
     return pd.DataFrame([_numbers(row) for kind in KINDS for row in rows_of(matrix, nets, kind) if row.nets])
 
 
@@ -129,7 +155,7 @@ def _net_numbers(net: Net, kind: str) -> dict[str, Any]:
         "null_95": spread.null_95 if spread else None,
         "null_999": spread.null_999 if spread else None,
         "detected_at_step": course.detected if kind in KERNELS else None,
-        "agrees": net.agrees if kind == KINDS[2] else None,
+        "agrees": net.agrees(kind) if kind not in KERNELS else None,
     }
 
 

@@ -1,7 +1,7 @@
 """What is kept of one training: first-layer kernels, their colour over time, and how good the network became."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,9 @@ from alexnet_core.data import open_dataset
 from alexnet_core.export import network_of
 from alexnet_core.files import written_beside
 from alexnet_core.train import TrainConfig, read_state
-from analysis.experiments.function import IMAGES, Halves, measure_halves
+from analysis.experiments.cuts import cuts_of
+from analysis.experiments.function import IMAGES, Function, measure_functions
+from analysis.experiments.knowledge import Knowledge, measure_knowledge
 from analysis.experiments.matrix import RESULTS, Cell
 from analysis.kernels.indices import measure_kernels
 from analysis.lesions.study import factors_of, spread
@@ -28,6 +30,16 @@ from analysis.sealed import from_json, to_json
 LEAST_TOP1 = 0.20  # a network counts from here, or from three times chance
 LEAST_LIVE = 60  # live kernels that it needs besides
 ARRAYS = ("kernels", "steps", "chroma", "live", "learned_chroma", "learned_live")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halves:
+    """A way to cut a network in two, what the halves are for, and what they know."""
+
+    name: str  # as of its `Cut`
+    labels: tuple[int, ...]  # 0 or 1 for each unit of conv1
+    function: Function | None  # None where the images have no colour
+    knowledge: Knowledge
 
 
 class Result(NamedTuple):
@@ -96,7 +108,7 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
 
 
 def _halves(cell: Cell, tensors: dict[str, Tensor], state: dict[str, Any], home: Path | None) -> tuple[Halves, ...]:
-    """What the network's halves are for, on validation images in the colours and classes that it learned."""
+    """What the network's halves are for, on validation images in its colours and classes, and what they know."""
     config, store = cell.config, open_dataset(cell.config.dataset, home)
     split = store.split("val")
     labels = torch.from_numpy(np.array(split.labels))
@@ -107,7 +119,13 @@ def _halves(cell: Cell, tensors: dict[str, Tensor], state: dict[str, Any], home:
     model, preprocess = network_of(tensors, state, len(tensors["model.stages.fc8.weight"]))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     factors = {} if config.classes else factors_of(store)
-    return measure_halves(model, preprocess, images, truth.numpy(), factors, np.random.default_rng(cell.seed))
+    cuts, rngs = cuts_of(model), np.random.default_rng(cell.seed).spawn(2)
+    functions = measure_functions(model, preprocess, images, truth.numpy(), factors, cuts, rngs[0])
+    knowledge = measure_knowledge(model, preprocess, cuts, rngs[1])
+    return tuple(
+        Halves(name=cut.name, labels=tuple(cut.labels[0].tolist()), function=function, knowledge=known)
+        for cut, function, known in zip(cuts, functions, knowledge, strict=True)
+    )
 
 
 def save(file: Path, result: Result) -> None:
@@ -136,7 +154,8 @@ def finished(cell: Cell, results: Path = RESULTS) -> Result | None:
         result = load(cell.file(results))
     except ValueError:
         return None
-    complete = "halves" in result.card  # an older one is collected again, its training only resumed
+    # One of older code is collected again, for which its training is only resumed.
+    complete = all("knowledge" in each for each in result.card.get("halves", [{}]))
     return result if complete and same_training(result.card["training"], cell.config) else None
 
 

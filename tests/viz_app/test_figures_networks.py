@@ -67,11 +67,12 @@ def test_the_table_has_a_row_per_condition_also_without_networks(rows):
     assert "[" not in table.loc["one-tower", "Beyond chance, 95% interval"]  # two networks have no interval
 
 
-def test_what_the_towers_are_for_is_told_on_its_own_axis():
-    rows = rows_of(MATRIX, NETS, "function")
+@pytest.mark.parametrize(("kind", "words"), [("function", "what is lost"), ("probes", "what is known")])
+def test_what_towers_are_for_and_know_is_told_on_an_axis_of_its_own(kind, words):
+    rows = rows_of(MATRIX, NETS, kind)
     figure = figures.nets_figure(rows)
-    assert "what is lost" in figure.layout.xaxis.title.text
-    assert "what is lost" in figures.nets_alt(rows)[:40]
+    assert words in figure.layout.xaxis.title.text
+    assert words in figures.nets_alt(rows)[:40]
     np.testing.assert_allclose(figure.data[0].x, [size / 2 - 0.05 for size in (0.45, 0.5, 0.55)], rtol=1e-5)
 
 

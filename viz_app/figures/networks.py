@@ -21,12 +21,15 @@ BANDS = (("null_999", 0.12), ("null_95", 0.22))  # of a row's networks, and how 
 FRAME_MS = 700  # of the film
 
 AXES = dict.fromkeys(KERNELS, "difference of mean chroma, beyond chance") | {
-    KINDS[2]: "difference of what is lost, beyond chance (share of images)"
+    KINDS[2]: "difference of what is lost, beyond chance (share of images)",
+    KINDS[3]: "difference of what is known, beyond chance (share of pictures)",
 }
 _SHOWN = {
     KINDS[2]: "One dot per network: by how much more hue suffers than shape with one tower's conv1 and conv2 silenced "
     "than with the other's (colour than grey, where labels have no shape and hue), less what random halves of the "
-    "network give on average. "
+    "network give on average. ",
+    KINDS[3]: "One dot per network: by how much more a linear probe tells of a grating's hue than of its orientation "
+    "from one tower's pool2 than from the other's, less what random halves of pool2 give on average. ",
 } | dict.fromkeys(
     KERNELS,
     "One dot per network: how much further apart its towers' mean chroma is than shuffled tower labels make it on "

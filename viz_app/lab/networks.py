@@ -14,7 +14,8 @@ from viz_app.resources import conv1_snapshots, current_checkpoint, matrix_nets
 
 KIND_HELP = (
     "Chroma of the kernels as trained, noise of the start included, which has chroma 0.67 and fades slowly; or of the "
-    "learned part alone, the rest of that noise taken off; or what the towers are for, measured by silencing them."
+    "learned part alone, the rest of that noise taken off; or what the towers are for, measured by silencing them; "
+    "or what they know, measured by linear probes."
 )
 
 

@@ -29,6 +29,8 @@ NETWORKS = """
 - **Function** asks what the towers are for, whatever their kernels look like: conv1 and conv2 of one tower are
   silenced, and one looks whether hue suffers more than shape (colour more than grey). The null are random halves of
   the same network against their rest.
+- **Probes** ask what the towers know: a linear classifier is to tell hue and orientation of gratings from a tower's
+  pool2. The null are random halves of pool2.
 - **Blind cut**: a network without groups has no towers, but its conv2 may read some kernels together. It is halved
   there, without looking at colour.
 - **A network counts** if it has learned something (20% top-1, or three times chance) and 60 of its 96 kernels are live.

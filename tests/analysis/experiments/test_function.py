@@ -10,7 +10,9 @@ from alexnet_core import AlexNet, build_model
 from alexnet_core.colour import to_grey
 from alexnet_core.preprocess import Preprocess
 from analysis.experiments import function
-from analysis.experiments.function import cuts_of, measure_halves
+from analysis.experiments.cuts import cuts_of
+from analysis.experiments.function import Function, measure_functions, without
+from analysis.lesions.dissociation import Factors
 from analysis.lesions.lesion import Lesion, Match
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -40,6 +42,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function, "RANDOM_HALVES", 3)
 
 
+def functions(model: AlexNet, factors: Factors, images: np.ndarray = IMAGES) -> list[Function | None]:
+    return measure_functions(model, PREPROCESS, images, LABELS, factors, cuts_of(model), rng())
+
+
 def guesses(model: AlexNet, images: torch.Tensor) -> np.ndarray:
     batch = PREPROCESS.centre(images).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
@@ -58,11 +64,9 @@ def without_tower(model: AlexNet, tower: int) -> AlexNet:
 
 def test_silenced_halves_are_those_of_a_network_with_their_weights_at_zero() -> None:
     model, images = network(), torch.from_numpy(IMAGES).float()
-    (found,) = measure_halves(model, PREPROCESS, IMAGES, LABELS, FACTORS, rng())
-    assert found.name == "towers"
-    assert found.labels == (0,) * 8 + (1,) * 8
-    assert found.function is not None
-    assert found.function.factors == ("shape", "hue")
+    (found,) = functions(model, FACTORS)
+    assert found is not None
+    assert found.factors == ("shape", "hue")
 
     def right(subject: AlexNet) -> tuple[float, ...]:
         guess = guesses(subject, images)
@@ -70,49 +74,52 @@ def test_silenced_halves_are_those_of_a_network_with_their_weights_at_zero() -> 
 
     wanted = [right(model), *(right(without_tower(model, tower)) for tower in (0, 1))]
     assert len(set(wanted)) == 3
-    assert (found.function.intact, *found.function.off) == tuple(map(pytest.approx, wanted))
+    assert (found.intact, *found.off) == tuple(map(pytest.approx, wanted))
     (shape_a, hue_a), (shape_b, hue_b) = wanted[1:]
-    split = found.function.split
+    split = found.split
     assert split.value == pytest.approx((hue_a - shape_a) - (hue_b - shape_b))
     assert split.low < split.value < split.high
-    assert found.function.specificity[1] - found.function.specificity[0] == pytest.approx(split.value)
+    assert found.specificity[1] - found.specificity[0] == pytest.approx(split.value)
 
 
 def test_without_factors_images_are_shown_in_grey_and_in_colour() -> None:
     model, images = network(), torch.from_numpy(IMAGES).float()
-    (found,) = measure_halves(model, PREPROCESS, IMAGES, LABELS, {}, rng())
-    assert found.function is not None
-    assert found.function.factors == ("grey", "colour")
+    (found,) = functions(model, {})
+    assert found is not None
+    assert found.factors == ("grey", "colour")
     shown = (to_grey(images), images)
     wanted = [float((guesses(model, pixels) == LABELS).mean()) for pixels in shown]
-    assert found.function.intact == pytest.approx(tuple(wanted))
+    assert found.intact == pytest.approx(tuple(wanted))
 
 
 def test_a_null_of_the_towers_themselves_is_the_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function, "matched_lesion", lambda model, lesion, _: Match(lesion, {}))
-    (found,) = measure_halves(network(), PREPROCESS, IMAGES, LABELS, FACTORS, rng())
-    assert found.function is not None
-    assert found.function.null == pytest.approx([found.function.split.value] * 3)
+    (found,) = functions(network(), FACTORS)
+    assert found is not None
+    assert found.null == pytest.approx([found.split.value] * 3)
 
 
 def test_images_without_colour_say_nothing_about_colour() -> None:
     grey = to_grey(torch.from_numpy(IMAGES).float()).round().to(torch.uint8).numpy()
-    assert measure_halves(network(), PREPROCESS, grey, LABELS, {}, rng())[0].function is None
+    assert functions(network(), {}, grey) == [None]
+
+
+def test_all_cuts_are_compared_with_the_same_random_halves() -> None:
+    halves, blind = functions(network(1), FACTORS)
+    assert halves is not None
+    assert blind is not None
+    assert halves.null == blind.null
+    assert halves.off != blind.off
 
 
 def test_a_network_is_cut_by_towers_and_without_groups_also_where_conv2_parts() -> None:
-    assert [cut.name for cut in cuts_of(network(2))] == ["towers"]
+    (towers,) = cuts_of(network(2))
+    assert towers.name == "towers"
+    assert [labels.tolist() for labels in towers.labels] == [[0] * 8 + [1] * 8, [0] * 16 + [1] * 16]
     assert [cut.name for cut in cuts_of(network(4))] == ["pairs of towers"]
     halves, blind = cuts_of(network(1))
     assert (halves.name, blind.name) == ("arbitrary halves", "blind cut")
-    assert halves.without(1) == Lesion({"relu1": list(range(8, 16)), "relu2": list(range(16, 32))})
-    both = [blind.without(half).units["relu2"] for half in (0, 1)]
+    assert without(halves, 1) == Lesion({"relu1": list(range(8, 16)), "relu2": list(range(16, 32))})
+    both = [without(blind, half).units["relu2"] for half in (0, 1)]
     assert sorted([*both[0], *both[1]]) == list(range(32))
     assert len(both[0]) == 16
-    found = measure_halves(network(1), PREPROCESS, IMAGES, LABELS, FACTORS, rng())
-    assert [each.name for each in found] == ["arbitrary halves", "blind cut"]
-    first, second = (each.function for each in found)
-    assert first is not None
-    assert second is not None
-    assert first.null == second.null
-    assert first.off != second.off

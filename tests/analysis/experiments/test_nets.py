@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import hypergeom
 
 from analysis.experiments import nets
-from analysis.experiments.function import Function, Halves
+from analysis.experiments.function import Function
+from analysis.experiments.knowledge import Knowledge
 from analysis.experiments.matrix import load_matrix
 from analysis.experiments.nets import (
     Course,
@@ -15,14 +16,13 @@ from analysis.experiments.nets import (
     Row,
     Spread,
     compare_courses,
-    compare_function,
     compare_towers,
     group_means,
     read_nets,
     rows_of,
 )
 from analysis.experiments.report import net_table, summary, table, text
-from analysis.experiments.results import Result
+from analysis.experiments.results import Halves, Result
 from analysis.lesions.dissociation import Estimate
 from analysis.sealed import to_json
 from analysis.towers.comparison import tower_labels
@@ -47,6 +47,14 @@ def function_of(a_off: tuple[float, float], b_off: tuple[float, float], null: tu
 
 B_HAS_HUE = function_of((0.5, 0.8), (0.7, 0.3), (0.01, -0.02, 0.1, -0.3))
 
+A_HAS_HUE = Knowledge(
+    factors=("orientation", "hue"),
+    pictures=800,
+    told=((0.5, 0.9), (0.8, 0.6)),
+    split=Estimate(-0.6, -0.7, -0.5),
+    null=(0.01, -0.02, 0.03),
+)
+
 
 def result_of(
     chroma: np.ndarray,
@@ -59,8 +67,11 @@ def result_of(
     cut: np.ndarray | None = None,
 ) -> Result:
     """A result with this chroma (steps, 96) at steps 0, 1, 2, ...; `cut` (96,) are its blind halves."""
-    halves = [Halves(name="towers", labels=tuple(TWO.tolist()), function=function)]
-    halves += [] if cut is None else [Halves(name="blind cut", labels=tuple(cut.tolist()), function=function)]
+    cuts = [("towers", TWO), *([] if cut is None else [("blind cut", cut)])]
+    halves = [
+        Halves(name=name, labels=tuple(labels.tolist()), function=function, knowledge=A_HAS_HUE)
+        for name, labels in cuts
+    ]
     card = {
         "training": {"mode": "chm145", "network": {"towers": towers}},
         "curve": [{"held_out_error": error}],
@@ -200,13 +211,15 @@ def test_tables_hold_the_numbers_of_rows_and_networks() -> None:
     assert frame.loc["as trained", "mean_range"] == row.mean
     assert frame.loc["as trained", "n"] == 3
     per_net = net_table(found)
-    assert len(per_net) == 9
-    assert per_net["range"].to_numpy()[::3] == pytest.approx([spread.range for spread in row.measured])
+    assert len(per_net) == 12
+    assert per_net["range"].to_numpy()[::4] == pytest.approx([spread.range for spread in row.measured])
     assert isinstance(found[0], Net)
 
 
 def test_function_is_compared_by_what_silencing_costs() -> None:
-    found = compare_function(B_HAS_HUE)
+    (net,) = read_nets(result_of(parted(0.3, np.random.default_rng(0)), function=B_HAS_HUE))
+    found = net.courses["function"].last
+    assert found is not None
     assert found.means == pytest.approx((-0.2, 0.5))  # A off: shape -.3, hue -.1; B off: shape -.1, hue -.6
     assert found.range == pytest.approx(0.7)
     assert found.range == pytest.approx(abs(B_HAS_HUE.split.value))
@@ -214,14 +227,29 @@ def test_function_is_compared_by_what_silencing_costs() -> None:
     assert found.chance == pytest.approx(np.mean([0.01, 0.02, 0.1, 0.3]))
 
 
+def test_probes_are_compared_by_what_is_told() -> None:
+    (net,) = read_nets(result_of(parted(0.3, np.random.default_rng(0))))
+    found = net.courses["probes"].last
+    assert found is not None
+    assert found.means == pytest.approx((0.4, -0.2))
+    assert found.range == pytest.approx(abs(A_HAS_HUE.split.value))
+    assert found.p_value == pytest.approx(1 / 4)
+    assert net.courses["function"].last is None
+
+
 def test_the_more_colourful_tower_agrees_with_the_one_that_hue_hangs_on() -> None:
     rng = np.random.default_rng(0)
     (agrees,) = read_nets(result_of(parted(0.3, rng), function=B_HAS_HUE))
     (differs,) = read_nets(result_of(parted(-0.3, rng), seed=2, function=B_HAS_HUE))
     (unknown,) = read_nets(result_of(parted(0.3, rng), seed=3))
-    assert (agrees.agrees, differs.agrees, unknown.agrees) == (True, False, None)
-    assert rows_of(MATRIX, [agrees, differs, unknown], "function")[0].agreeing == (1, 2)
-    assert "Hue hangs on the more colourful tower in 1 of 2." in "".join(summary(MATRIX, [agrees, differs, unknown]))
+    nets = [agrees, differs, unknown]
+    assert [net.agrees("function") for net in nets] == [True, False, None]
+    assert [net.agrees("probes") for net in nets] == [False, True, False]
+    assert rows_of(MATRIX, nets, "function")[0].agreeing == (1, 2)
+    assert rows_of(MATRIX, nets, "probes")[0].agreeing == (1, 3)
+    told = "".join(summary(MATRIX, nets))
+    assert "hue belongs to the tower with the more colourful kernels in 1 of 2." in told
+    assert "hue belongs to the tower with the more colourful kernels in 1 of 3." in told
 
 
 def test_a_network_without_groups_is_read_a_second_time_where_it_parts_by_itself() -> None:

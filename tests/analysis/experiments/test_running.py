@@ -74,6 +74,9 @@ def easy(tmp_path: Path, make_store: Callable[[str], ImageStore], monkeypatch: p
 
     monkeypatch.setattr(subprocess, "run", in_this_process)
     monkeypatch.setattr(train, "code_commit", lambda: "0")
+    monkeypatch.setattr("analysis.experiments.knowledge.PICTURES", 160)
+    for measure in ("function", "knowledge"):
+        monkeypatch.setattr(f"analysis.experiments.{measure}.RANDOM_HALVES", 2)
     return trained
 
 

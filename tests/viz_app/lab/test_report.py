@@ -93,10 +93,10 @@ def test_every_number_of_every_section_is_in_a_table(page, material):
     study = material.studies["as trained"]
     assert len(rows(page, "All else, as trained")) == len(study.secondary.rows)
     assert len(rows(page, "Purity at every threshold")) == len(study.secondary.sweep.thresholds)
-    for kind in ("as trained", "learned part", "function"):
+    for kind in ("as trained", "learned part", "function", "probes"):
         names = [row[0] for row in rows(page, f"small, {kind}")]
         assert names == ["case", "one-tower", "one-tower, blind cut", "weak", "never"]
-    assert len(rows(page, "small: every network")) == 3 * len(NETS)
+    assert len(rows(page, "small: every network")) == 4 * len(NETS)
     assert len(rows(page, "Whom conv3 reads")) == 4
     assert len(rows(page, "Axes of the connections")) == 6
     assert len(rows(page, "Similarity of the towers")) == 3
@@ -125,7 +125,7 @@ def test_the_same_material_gives_the_same_file(material, html):
 def test_all_results_are_plain_json(material):
     found = json.loads(json.dumps(to_json(material)))
     assert found["kernels"]["as trained"]["difference"] == material.studies["as trained"].primary.difference
-    assert len(found["networks"]["small"]) == 3 * len(NETS)
+    assert len(found["networks"]["small"]) == 4 * len(NETS)
     assert found["between"]["probes"]["images"] == 400
     assert found["photographs"]["verdict"] == material.photos.verdict
 

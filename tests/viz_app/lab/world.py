@@ -74,8 +74,9 @@ def net(condition: str, seed: int, size: float, reason: str = "", cut: str = "")
         kind: Course(STEPS, (None, spread(0.05), spread(size * factor), spread(size * factor)))
         for kind, factor in (("as trained", 1.0), ("learned part", 1.1))
     }
-    courses["function"] = Course(STEPS[-1:], (spread(size / 2),))
-    return Net(condition, cut, seed, 0.3, 90, reason, courses, ("shape", "hue"))
+    courses |= {kind: Course(STEPS[-1:], (spread(size / 2),)) for kind in ("function", "probes")}
+    factors = {"function": ("shape", "hue"), "probes": ("orientation", "hue")}
+    return Net(condition, cut, seed, 0.3, 90, reason, courses, factors)
 
 
 MATRIX = Matrix(
