@@ -191,7 +191,7 @@ def test_rows_hold_networks_that_count_and_name_the_others() -> None:
     assert case.rate_bound == pytest.approx(0.05 ** (1 / 4))
     told = text(MATRIX, found)
     assert "left out: two-towers, seed 5: 1.0% of the held-out images are right" in told
-    assert "not trained: grey, norm-across" in told
+    assert "not trained: longer, grey, norm-across" in told
     assert "4 networks" in summary(MATRIX, found)[0]
 
 
@@ -257,7 +257,7 @@ def test_a_network_without_groups_is_read_a_second_time_where_it_parts_by_itself
     chroma = np.clip(np.random.default_rng(0).normal(0.4, 0.1, (1, 96)) + 0.3 * cut, 0, 1)
     found = read_nets(result_of(chroma, condition="one-tower", towers=1, cut=cut))
     rows = {row.condition: row for row in rows_of(MATRIX, found)}
-    assert list(rows)[2:4] == ["one-tower", "one-tower, blind cut"]
+    assert list(rows)[3:5] == ["one-tower", "one-tower, blind cut"]
     assert rows["one-tower"].beyond == 0
     assert rows["one-tower, blind cut"].beyond == 1
     assert rows["one-tower, blind cut"].mean == pytest.approx(0.3, abs=0.06)
