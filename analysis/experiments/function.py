@@ -38,6 +38,15 @@ class Function:
     null: tuple[float, ...]  # the split of random halves against the rest, of equal size and norm
 
     @property
+    def crossed(self) -> bool:
+        """Whether each half, silenced, costs more than the other of a different factor: a double dissociation.
+
+        Without it a split may be no more than one half carrying everything, of which the factors have unequal shares.
+        """
+        (first_a, second_a), (first_b, second_b) = self.off
+        return (first_a - first_b) * (second_a - second_b) < 0
+
+    @property
     def specificity(self) -> tuple[float, float]:
         """By how much more the second factor suffers than the first, with the first half off and with the second."""
         drops = np.array(self.intact) - self.off  # (halves, factors)

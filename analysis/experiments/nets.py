@@ -75,6 +75,7 @@ class Net(NamedTuple):
     reason: str  # why it does not count; "" if it does
     courses: dict[str, Course]  # by kind; of function and probes only the end, or nothing where there is no colour
     factors: dict[str, tuple[str, str]]  # of function and probes
+    crossed: bool | None  # whether each tower, silenced, costs more than the other of a factor of its own
 
     def agrees(self, kind: str) -> bool | None:
         """Whether of two towers the one whose learned part is the more colourful is that of a kind's second factor."""
@@ -124,6 +125,11 @@ class Row(NamedTuple):
         found = [net.agrees(self.kind) for net in self.nets if not net.reason]
         known = [agrees for agrees in found if agrees is not None]
         return sum(known), len(known)
+
+    @property
+    def crossed(self) -> int:
+        """Networks in which each tower is the more needed one for a factor of its own."""
+        return sum(bool(net.crossed) for net in self.nets if not net.reason)
 
     @property
     def beyond(self) -> int:
@@ -216,6 +222,7 @@ def _read(result: Result, cut: str, labels: NDArray[np.intp], halves: Halves) ->
         reason=counts(result),
         courses=courses,
         factors=factors,
+        crossed=halves.function.crossed if halves.function else None,
     )
 
 

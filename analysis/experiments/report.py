@@ -55,7 +55,8 @@ def _of_function(row: Row) -> list[str]:
     first, second = next(net.factors[row.kind] for net in row.nets if row.kind in net.factors)
     return [
         f"With a tower's conv1 and conv2 silenced, {second} suffers more than {first}, by amounts that differ between "
-        f"the towers by {_points(row)} random halves differ. {_agreeing(row, second)}"
+        f"the towers by {_points(row)} random halves differ. {_agreeing(row, second)} Each tower is the more needed one "
+        f"for a factor of its own (a double dissociation) in {row.crossed} of {len(row.measured)}."
     ]
 
 
@@ -155,6 +156,7 @@ def _net_numbers(net: Net, kind: str) -> dict[str, Any]:
         "null_95": spread.null_95 if spread else None,
         "null_999": spread.null_999 if spread else None,
         "detected_at_step": course.detected if kind in KERNELS else None,
+        "crossed": net.crossed if kind == KINDS[2] else None,
         "agrees": net.agrees(kind) if kind not in KERNELS else None,
     }
 

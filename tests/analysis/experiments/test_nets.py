@@ -227,6 +227,11 @@ def test_function_is_compared_by_what_silencing_costs() -> None:
     assert found.chance == pytest.approx(np.mean([0.01, 0.02, 0.1, 0.3]))
 
 
+def test_one_half_that_carries_everything_is_no_double_dissociation() -> None:
+    assert B_HAS_HUE.crossed
+    assert not function_of((0.1, 0.1), (0.7, 0.85)).crossed
+
+
 def test_probes_are_compared_by_what_is_told() -> None:
     (net,) = read_nets(result_of(parted(0.3, np.random.default_rng(0))))
     found = net.courses["probes"].last
@@ -244,11 +249,13 @@ def test_the_more_colourful_tower_agrees_with_the_one_that_hue_hangs_on() -> Non
     (unknown,) = read_nets(result_of(parted(0.3, rng), seed=3))
     nets = [agrees, differs, unknown]
     assert [net.agrees("function") for net in nets] == [True, False, None]
+    assert [net.crossed for net in nets] == [True, True, None]
     assert [net.agrees("probes") for net in nets] == [False, True, False]
     assert rows_of(MATRIX, nets, "function")[0].agreeing == (1, 2)
     assert rows_of(MATRIX, nets, "probes")[0].agreeing == (1, 3)
     told = "".join(summary(MATRIX, nets))
     assert "hue belongs to the tower with the more colourful kernels in 1 of 2." in told
+    assert "(a double dissociation) in 2 of 2." in told
     assert "hue belongs to the tower with the more colourful kernels in 1 of 3." in told
 
 
