@@ -55,8 +55,8 @@ def _of_function(row: Row) -> list[str]:
     first, second = next(net.factors[row.kind] for net in row.nets if row.kind in net.factors)
     return [
         f"With a tower's conv1 and conv2 silenced, {second} suffers more than {first}, by amounts that differ between "
-        f"the towers by {_points(row)} random halves differ. {_agreeing(row, second)} Each tower is the more needed one "
-        f"for a factor of its own (a double dissociation) in {row.crossed} of {len(row.measured)}."
+        f"the towers by {_points(row)} random halves differ. {_agreeing(row, second)} Each tower is the more "
+        f"needed one for a factor of its own (a double dissociation) in {row.crossed} of {len(row.measured)}."
     ]
 
 
