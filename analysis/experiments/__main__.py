@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m analysis.experiments", description=main.__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, told in (
-        ("run", "train all that is missing, one network after the other"),
+        ("run", "train all that is missing"),
         ("status", "how far each training is"),
         ("report", "what the networks that were trained say"),
         ("train", "train one network, with any seed"),
@@ -30,13 +30,15 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--home", type=Path, help="data home (default: $ALEXNET_HOME or the user data folder)")
         if verb == "report":
             command.add_argument("--csv", type=Path, help="also write a row per network to this file")
+        if verb == "run":
+            command.add_argument("--jobs", type=int, default=1, help="networks that are trained side by side")
         if verb in ("run", "train"):
             command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     try:
         matrix = load_matrix(options.matrix)
         if options.verb == "run":
-            run_matrix(matrix, home=options.home, results=options.results, device=options.device)
+            run_matrix(matrix, home=options.home, results=options.results, device=options.device, jobs=options.jobs)
         elif options.verb == "train":
             cell = matrix.cell(options.condition, options.seed)
             train_cell(cell, home=options.home, results=options.results, device=torch.device(options.device))

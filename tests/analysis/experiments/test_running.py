@@ -1,10 +1,12 @@
 """A small matrix, trained for real: what is kept is what was trained, and nothing is trained twice."""
 
+import os
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from alexnet_core.train import TrainConfig, read_state
 from analysis.experiments import __main__ as command
 from analysis.experiments.matrix import Matrix, load_matrix
 from analysis.experiments.results import counts, finished, load, same_training, save
+from analysis.experiments.running import run_matrix
 from analysis.kernels.indices import measure_kernels
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -131,6 +134,45 @@ def test_an_older_result_is_collected_again_without_training(easy: Trained) -> N
     assert again.halves[0].name == "towers"
     assert again.halves[0].function is not None
     assert load(easy.matrix.cell("grey", 3).file(easy.results)).halves[0].function is None  # it never saw a colour
+
+
+def test_networks_side_by_side_share_the_cores_and_log_beside_their_runs(
+    easy: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = threading.Barrier(2, timeout=30)  # broken unless two are under way at a time
+    threads = []
+
+    def beside(arguments: list[str], *, stdout: IO[str], env: dict[str, str], **_: Any) -> Any:
+        stdout.write(" ".join(arguments[5:7]))
+        threads.append(env["OMP_NUM_THREADS"])
+        together.wait()
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(subprocess, "run", beside)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    run_matrix(easy.matrix, results=easy.results, jobs=2)
+    assert threads == ["3", "3"]
+    logs = {cell.name: (cell.folder() / "train.log").read_text() for cell in easy.matrix.cells()}
+    assert logs == {"two-towers-seed-3": "two-towers 3", "grey-seed-3": "grey 3"}
+    told = capsys.readouterr().out
+    assert "two-towers-seed-3, 1 of 2" in told
+    assert "grey-seed-3, 2 of 2" in told
+    assert told.count(" done") == 2
+    with pytest.raises(ValueError, match="At least 1"):
+        run_matrix(easy.matrix, jobs=0)
+
+
+def test_after_a_failure_nothing_more_is_begun(easy: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def fail(arguments: list[str], **_: Any) -> Any:
+        begun.append(arguments[5])
+        return subprocess.CompletedProcess(arguments, 1)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(ValueError, match="two-towers-seed-3 not finished; run the matrix again"):
+        run_matrix(easy.matrix, results=easy.results)
+    assert begun == ["two-towers"]
 
 
 def test_status_tells_what_is_to_do_and_what_does_not_count(easy: Trained, capsys: pytest.CaptureFixture[str]) -> None:
