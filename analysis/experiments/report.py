@@ -18,6 +18,8 @@ NOTE = (
     "Function: with conv1 and conv2 of one half silenced, by how much more hue suffers than shape (colour than grey, "
     "where labels have no shape and hue), as a share of images; the range is the difference between the halves, its "
     "null that of random halves of the same size and norm against their rest, and beyond means nearly all of them. "
+    "Crossed: each half is the more needed one for a factor of its own, a double dissociation; if not, one half may "
+    "simply carry more of everything. "
     "Probes: by how much more a linear classifier tells of a grating's hue than of its orientation from one half of "
     "pool2. Blind cut: halved where the connections of conv2 part by themselves."
 )
@@ -118,7 +120,7 @@ def _line(row: Row) -> str:
     chance = sum(spread.chance for spread in row.measured) / n
     return (
         f"{row.condition:22s} {n:5d} {row.mean:6.3f} {chance:7.3f} {excess:>24s} {row.sign_p:7.2g} "
-        f"{row.beyond:3d}/{n:<3d} {row.rate_bound:6.1%}"
+        f"{row.beyond:3d}/{n:<3d} {row.rate_bound:6.1%}{f'  crossed {row.crossed}/{n}' * (row.kind == KINDS[2])}"
     )
 
 
@@ -137,6 +139,7 @@ def _numbers(row: Row) -> dict[str, Any]:
         "sign_p": row.sign_p,
         "beyond_999": row.beyond,
         "rate_lower_bound": row.rate_bound,
+        "crossed": row.crossed if row.kind == KINDS[2] else None,
     }
 
 

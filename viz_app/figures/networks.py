@@ -27,7 +27,8 @@ AXES = dict.fromkeys(KERNELS, "difference of mean chroma, beyond chance") | {
 _SHOWN = {
     KINDS[2]: "One dot per network: by how much more hue suffers than shape with one tower's conv1 and conv2 silenced "
     "than with the other's (colour than grey, where labels have no shape and hue), less what random halves of the "
-    "network give on average. ",
+    "network give on average. Where one half carries more of everything this parts them too: only a double "
+    "dissociation, counted in the table, has a tower for each. ",
     KINDS[3]: "One dot per network: by how much more a linear probe tells of a grating's hue than of its orientation "
     "from one tower's pool2 than from the other's, less what random halves of pool2 give on average. ",
 } | dict.fromkeys(
@@ -146,7 +147,8 @@ def _row_numbers(row: Row) -> dict[str, str]:
         f"{row.beyond} of {n}",
         f"{row.rate_bound:.0%}",
     )
-    return start | {"Networks": str(n)} | dict(zip(_NUMBERS, values, strict=True))
+    crossed = {"Double dissociation": f"{row.crossed} of {n}"} if row.kind == KINDS[2] else {}
+    return start | {"Networks": str(n)} | dict(zip(_NUMBERS, values, strict=True)) | crossed
 
 
 _NUMBERS = (
