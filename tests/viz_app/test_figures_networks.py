@@ -73,6 +73,8 @@ def test_what_towers_are_for_and_know_is_told_on_an_axis_of_its_own(kind, words)
     figure = figures.nets_figure(rows)
     assert words in figure.layout.xaxis.title.text
     assert words in figures.nets_alt(rows)[:40]
+    assert list(figure.data[0].marker.symbol) == ["circle"] * 3
+    assert list(figure.data[2].marker.symbol) == ["square-open" if kind == "function" else "circle-open"] * 2
     table = figures.rows_table(rows).set_index("Condition")
     assert table.get("Double dissociation", {}).get("case") == ("3 of 3" if kind == "function" else None)
     np.testing.assert_allclose(figure.data[0].x, [size / 2 - 0.05 for size in (0.45, 0.5, 0.55)], rtol=1e-5)

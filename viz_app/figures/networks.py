@@ -27,8 +27,8 @@ AXES = dict.fromkeys(KERNELS, "difference of mean chroma, beyond chance") | {
 _SHOWN = {
     KINDS[2]: "One dot per network: by how much more hue suffers than shape with one tower's conv1 and conv2 silenced "
     "than with the other's (colour than grey, where labels have no shape and hue), less what random halves of the "
-    "network give on average. Where one half carries more of everything this parts them too: only a double "
-    "dissociation, counted in the table, has a tower for each. ",
+    "network give on average. Circle: each half is the more needed one for a factor of its own, a double dissociation; "
+    "square: one half is the more needed one for both. ",
     KINDS[3]: "One dot per network: by how much more a linear probe tells of a grating's hue than of its orientation "
     "from one tower's pool2 than from the other's, less what random halves of pool2 give on average. ",
 } | dict.fromkeys(
@@ -77,7 +77,10 @@ def _dots(row: Row, place: int) -> dict[str, Any]:
         "y": (place + apart).astype(np.float32),
         "mode": "markers",
         "marker": {
-            "symbol": ["circle" if spread.beyond else "circle-open" for spread in row.measured],
+            "symbol": [
+                f"{'square' if one_sided(net, row.kind) else 'circle'}{'' if spread.beyond else '-open'}"
+                for net, spread in zip(nets, row.measured, strict=True)
+            ],
             "size": 10,
             "color": DOT,
             "line": {"width": 1.5},
@@ -89,6 +92,11 @@ def _dots(row: Row, place: int) -> dict[str, Any]:
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
+
+
+def one_sided(net: Net, kind: str) -> bool:
+    """Whether a network's dot is to say that one half is the more needed one for both factors."""
+    return kind == KINDS[2] and not net.crossed
 
 
 def _mean(row: Row, place: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from analysis.experiments.nets import Row
 from analysis.kernels.indices import KernelIndices
 from analysis.towers.comparison import TowerResult
 from analysis.towers.sweep import Sweep
-from viz_app.figures.networks import AXES
+from viz_app.figures.networks import AXES, one_sided
 from viz_app.figures.paper import as_svg
 from viz_app.figures.report import DARK, LIGHT, Chart, Inks, styled
 from viz_app.figures.rows import Ends
@@ -141,7 +141,10 @@ def _condition(axes: Axes, row: Row, place: int, inks: Inks) -> None:
         axes.barh(place, high + chance, 0.8, left=-chance, color=LINE, alpha=dark, linewidth=0)
     filled = [inks.line if spread.beyond else "none" for spread in row.measured]
     apart = place + np.linspace(-0.2, 0.2, len(filled)) if len(filled) > 1 else [place]
-    axes.scatter(row.excess, apart, s=22, c=filled, edgecolors=inks.line, linewidths=1.2)
+    nets = [net for net in row.nets if not net.reason and net.courses[row.kind].last]
+    for net, x, y, fill in zip(nets, row.excess, apart, filled, strict=True):
+        mark = "s" if one_sided(net, row.kind) else "o"
+        axes.scatter(x, y, s=22, c=fill, marker=mark, edgecolors=inks.line, linewidths=1.2)
     mean = float(np.mean(row.excess))
     low, high = row.interval or (mean, mean)
     axes.errorbar(mean, place + 0.34, xerr=[[mean - low], [high - mean]], fmt="D", markersize=4, color=inks.text)
