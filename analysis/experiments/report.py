@@ -34,7 +34,7 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
         return [f"No network of “{case.condition}” has been measured yet."]
     n = len(case.measured)
     lines = [
-        f"“{case.condition}”, {_nets(n)}: the towers' mean chroma differs by {case.mean:.3f} on average, "
+        f"Kernels of “{case.condition}”, {_nets(n)}: the towers' mean chroma differs by {case.mean:.3f} on average, "
         f"{_signed(sum(case.excess) / n)}{_ends(case.interval)} more than shuffled labels give; "
         f"{case.beyond} of {n} beyond the 99.9 % null (true share at least {case.rate_bound:.0%})."
     ]
@@ -56,8 +56,8 @@ def _of_function(row: Row) -> list[str]:
         return []
     first, second = next(net.factors[row.kind] for net in row.nets if row.kind in net.factors)
     return [
-        f"With a tower's conv1 and conv2 silenced, {second} suffers more than {first}, by amounts that differ between "
-        f"the towers by {_points(row)} random halves differ. {_agreeing(row, second)} Each tower is the more "
+        f"Function: how much more {second} suffers than {first} with a tower silenced differs between the towers by "
+        f"{_points(row)} random halves differ. {_agreeing(row, second)} Each tower is the more "
         f"needed one for a factor of its own (a double dissociation) in {row.crossed} of {len(row.measured)}."
     ]
 
@@ -67,8 +67,8 @@ def _of_probes(row: Row) -> list[str]:
     if not row.measured:
         return []
     return [
-        f"Off a tower's pool2 a linear probe reads more of hue than of orientation, by amounts that differ between the "
-        f"towers by {_points(row)} random halves differ. {_agreeing(row, 'hue')}"
+        f"Probes: how much better hue is read off a tower's pool2 than orientation differs between the towers by "
+        f"{_points(row)} random halves differ. {_agreeing(row, 'hue')}"
     ]
 
 

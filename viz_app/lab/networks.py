@@ -28,8 +28,7 @@ def show() -> None:
     nets = matrix_nets(matrix)
     rows = rows_of(matrix, nets, kind)
     st.markdown(f"**{captions.escaped(matrix.title)}**")
-    for line in summary(matrix, nets):
-        st.markdown(captions.escaped(line))
+    st.markdown("\n".join(f"- {captions.escaped(line)}" for line in summary(matrix, nets)))
     conditions(matrix, rows)
     with st.expander("The numbers behind this"):
         st.dataframe(figures.rows_table(rows), hide_index=True, key="conditions_table")
@@ -48,10 +47,10 @@ def choose_matrix() -> str:
 
 def conditions(matrix: Matrix, rows: Sequence[Row]) -> None:
     """A dot per network, a row per condition; what is missing is named."""
-    st.plotly_chart(
-        figures.nets_figure(rows), key="nets", config=figure_config(f"{matrix.name}-nets"), alt=figures.nets_alt(rows)
-    )
-    st.caption(figures.NETS_TEXT[rows[0].kind])
+    if trained := [row for row in rows if row.nets]:
+        config, alt = figure_config(f"{matrix.name}-nets"), figures.nets_alt(trained)
+        st.plotly_chart(figures.nets_figure(trained), key="nets", config=config, alt=alt)
+        st.caption(figures.NETS_TEXT[rows[0].kind])
     if missing := figures.missing_text(matrix, rows):
         st.markdown(captions.escaped(missing))
 

@@ -186,7 +186,7 @@ def _networks(material: Material) -> Iterator[Part]:
             measured = any(row.measured for row in rows)
             yield Part(
                 " ".join(part for part in told if part),
-                tower_charts.nets_chart(rows) if measured else None,
+                tower_charts.nets_chart([row for row in rows if row.nets]) if measured else None,
                 networks.nets_alt(rows),
                 f"{kind}: {networks.NETS_TEXT[kind]}",
                 [table_of(f"{matrix.name}, {kind}", networks.rows_table(rows))],
