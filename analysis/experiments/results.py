@@ -18,6 +18,7 @@ from alexnet_core.config import named_config
 from alexnet_core.data import open_dataset
 from alexnet_core.export import network_of
 from alexnet_core.files import written_beside
+from alexnet_core.quantise import dequantise, quantise
 from alexnet_core.train import TrainConfig, read_state
 from analysis.experiments.cuts import cuts_of
 from analysis.experiments.function import IMAGES, Function, measure_functions
@@ -29,7 +30,7 @@ from analysis.sealed import from_json, to_json
 
 LEAST_TOP1 = 0.20  # a network counts from here, or from three times chance
 LEAST_LIVE = 60  # live kernels that it needs besides
-ARRAYS = ("kernels", "steps", "chroma", "live", "learned_chroma", "learned_live")
+ARRAYS = ("steps", "chroma", "live", "learned_chroma", "learned_live")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +44,12 @@ class Halves:
 
 
 class Result(NamedTuple):
-    """What is kept of one training, small enough to stay with the code (about 90 kB)."""
+    """What is kept of one training, small enough to stay with the code (about 55 kB)."""
 
     condition: str
     seed: int
     card: dict[str, Any]  # how it was trained, on what, and how good it became
-    kernels: NDArray[np.float16]  # (96, 3, 11, 11), raw RGB, as trained
+    kernels: NDArray[np.float32]  # (96, 3, 11, 11), raw RGB, as trained; kept in 8 bits, in groups as in checkpoints
     steps: NDArray[np.int64]  # at which the following was measured, log-spaced
     chroma: NDArray[np.float32]  # (steps, 96) chroma energy as trained
     live: NDArray[np.bool_]  # (steps, 96) neither close to zero nor still noise
@@ -98,7 +99,7 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
             "classes": len(tensors["model.stages.fc8.weight"]),
             "halves": [to_json(each) for each in _halves(cell, tensors, state, home)],
         },
-        kernels=snapshots[-1],
+        kernels=trained[-1],
         steps=np.array(progress["snapshot_steps"], np.int64),
         chroma=chroma,
         live=live,
@@ -130,8 +131,10 @@ def _halves(cell: Cell, tensors: dict[str, Tensor], state: dict[str, Any], home:
 
 def save(file: Path, result: Result) -> None:
     """Write a result, whole or not at all."""
+    codes, scales = quantise(torch.from_numpy(result.kernels), 8)
     arrays = {name: np.ascontiguousarray(getattr(result, name)) for name in ARRAYS}
-    card = {"condition": result.condition, "seed": result.seed, "card": result.card}
+    arrays |= {"codes": codes.numpy(), "scales": scales.numpy()}
+    card = {"condition": result.condition, "seed": result.seed, "card": result.card, "shape": result.kernels.shape}
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(file) as beside:
         save_file(arrays, beside, metadata={"result": json.dumps(card)})
@@ -142,8 +145,10 @@ def load(file: Path) -> Result:
     try:
         with safe_open(file, "numpy") as opened:
             arrays = {name: opened.get_tensor(name) for name in ARRAYS}
+            codes, scales = (torch.from_numpy(opened.get_tensor(name)) for name in ("codes", "scales"))
             told = json.loads(opened.metadata()["result"])
-        return Result(**told, **arrays)
+        kernels = dequantise(codes, scales, tuple(told.pop("shape")), 8).numpy()
+        return Result(**told, **arrays, kernels=kernels)
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{file} is missing or damaged ({error!r}); train it again.") from error
 

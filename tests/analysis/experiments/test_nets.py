@@ -80,7 +80,7 @@ def result_of(
     }
     chroma = chroma.astype(np.float32)
     live = np.ones(chroma.shape, bool)
-    kernels = np.zeros((96, 3, 11, 11), np.float16)
+    kernels = np.zeros((96, 3, 11, 11), np.float32)
     return Result(condition, seed, card, kernels, np.arange(len(chroma)), chroma, live, chroma, live)
 
 

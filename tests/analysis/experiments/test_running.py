@@ -89,10 +89,10 @@ def test_a_result_holds_the_kernels_that_were_trained(easy: Trained) -> None:
         result = load(cell.file(easy.results))
         tensors, _ = read_state(cell.folder())
         kernels = tensors["model.stages.conv1.weight"].numpy()
-        np.testing.assert_allclose(result.kernels, kernels, atol=1e-3 * abs(kernels).max())
+        np.testing.assert_allclose(result.kernels, kernels, atol=5e-3 * abs(kernels).max())
         share = 1 - 3 * (kernels.mean(1) ** 2).sum((1, 2)) / (kernels**2).sum((1, 2, 3))
         np.testing.assert_allclose(result.chroma[-1], share, atol=2e-3)
-        assert (result.live[-1] == measure_kernels(result.kernels.astype(np.float32)).live).all()
+        assert (result.live[-1] == measure_kernels(result.kernels).live).all()
         assert result.steps[0] == 0
         assert result.steps[-1] == 8
         assert np.isnan(result.learned_chroma[0]).all() or (result.learned_chroma[0] == 0).all()
