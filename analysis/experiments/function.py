@@ -1,6 +1,6 @@
 """What either half of a trained network is for: which of two factors hangs on it, measured by silencing it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from alexnet_core.preprocess import Preprocess
 from analysis.experiments.cuts import Cut
 from analysis.lesions.dissociation import Estimate, Factors, Hits, paired_estimate
 from analysis.lesions.lesion import STAGES, Lesion, complement, matched_lesion, run_under
-from analysis.lesions.study import AT_ONCE
 from analysis.shards import BATCH
 from analysis.stimuli import Stimulus, photo_stimulus
 
@@ -134,8 +133,7 @@ def _guesses(
     pixels = torch.from_numpy(np.array(images)).to(next(model.parameters()).device)
     batch = preprocess.centre(photo_stimulus(pixels, stimulus)).contiguous(memory_format=torch.channels_last)
     with torch.autocast(pixels.device.type, torch.bfloat16):
-        groups: Iterator[Sequence[Lesion]] = (lesions[at : at + AT_ONCE] for at in range(0, len(lesions), AT_ONCE))
-        return np.concatenate([run_under(model, batch, group).argmax(2).cpu().numpy() for group in groups])
+        return run_under(model, batch, lesions).argmax(2).cpu().numpy()
 
 
 def _coloured(images: NDArray[np.uint8]) -> bool:
