@@ -27,6 +27,7 @@ from alexnet_core.colour import recoloured
 from alexnet_core.conditions import start_from, subset
 from alexnet_core.data import open_dataset
 from alexnet_core.lrn import use_compiled
+from alexnet_core.memory import reuse_freed_memory
 from alexnet_core.model import AlexNet, build_model
 from alexnet_core.optim import PaperSGD
 from alexnet_core.paths import runs_dir
@@ -405,4 +406,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    reuse_freed_memory()  # for the whole process, so only in one of its own
     main()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from alexnet_core.memory import reuse_freed_memory
 from analysis.experiments.matrix import RESULTS, list_matrices, load_matrix
 from analysis.experiments.nets import read_matrix
 from analysis.experiments.report import net_table, text
@@ -55,4 +56,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    reuse_freed_memory()  # for the whole process, so only in one of its own
     main()

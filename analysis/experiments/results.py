@@ -55,16 +55,12 @@ class Result(NamedTuple):
     live: NDArray[np.bool_]  # (steps, 96) neither close to zero nor still noise
     learned_chroma: NDArray[np.float32]  # (steps, 96) without what is left of the start; NaN at step 0
     learned_live: NDArray[np.bool_]  # (steps, 96) the same of what was learned
+    halves: tuple[Halves, ...]  # the ways in which the network was cut in two, the towers first
 
     @property
     def top1(self) -> float:
         """Share of the held-out training images that the finished network got right."""
         return 1 - float(self.card["curve"][-1]["held_out_error"])
-
-    @property
-    def halves(self) -> tuple[Halves, ...]:
-        """The ways in which the network was cut in two, the towers first, and what the halves are for."""
-        return tuple(from_json(Halves, each) for each in self.card["halves"])
 
     @property
     def towers(self) -> int:
@@ -97,7 +93,6 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
             "curve": curve,
             "noise_left": progress["conv1_decay"],
             "classes": len(tensors["model.stages.fc8.weight"]),
-            "halves": [to_json(each) for each in _halves(cell, tensors, state, home)],
         },
         kernels=trained[-1],
         steps=np.array(progress["snapshot_steps"], np.int64),
@@ -105,6 +100,7 @@ def collect(cell: Cell, home: Path | None = None) -> Result:
         live=live,
         learned_chroma=learned_chroma,
         learned_live=learned_live,
+        halves=_halves(cell, tensors, state, home),
     )
 
 
@@ -134,10 +130,11 @@ def save(file: Path, result: Result) -> None:
     codes, scales = quantise(torch.from_numpy(result.kernels), 8)
     arrays = {name: np.ascontiguousarray(getattr(result, name)) for name in ARRAYS}
     arrays |= {"codes": codes.numpy(), "scales": scales.numpy()}
-    card = {"condition": result.condition, "seed": result.seed, "card": result.card, "shape": result.kernels.shape}
+    card = result.card | {"halves": [to_json(each) for each in result.halves]}
+    told = {"condition": result.condition, "seed": result.seed, "card": card, "shape": result.kernels.shape}
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(file) as beside:
-        save_file(arrays, beside, metadata={"result": json.dumps(card)})
+        save_file(arrays, beside, metadata={"result": json.dumps(told)})
 
 
 def load(file: Path) -> Result:
@@ -148,20 +145,19 @@ def load(file: Path) -> Result:
             codes, scales = (torch.from_numpy(opened.get_tensor(name)) for name in ("codes", "scales"))
             told = json.loads(opened.metadata()["result"])
         kernels = dequantise(codes, scales, tuple(told.pop("shape")), 8).numpy()
-        return Result(**told, **arrays, kernels=kernels)
+        halves = tuple(from_json(Halves, each) for each in told["card"].pop("halves"))
+        return Result(**told, **arrays, kernels=kernels, halves=halves)
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{file} is missing or damaged ({error!r}); train it again.") from error
 
 
 def finished(cell: Cell, results: Path = RESULTS) -> Result | None:
-    """The kept result of a training, if there is one, complete, and it was trained in just this way."""
+    """The kept result of a training, if there is one, of this code, and it was trained in just this way."""
     try:
         result = load(cell.file(results))
-    except ValueError:
+    except ValueError:  # one of older code is collected again, for which its training is only resumed
         return None
-    # One of older code is collected again, for which its training is only resumed.
-    complete = all("knowledge" in each for each in result.card.get("halves", [{}]))
-    return result if complete and same_training(result.card["training"], cell.config) else None
+    return result if same_training(result.card["training"], cell.config) else None
 
 
 def same_training(recorded: dict[str, Any], config: TrainConfig) -> bool:

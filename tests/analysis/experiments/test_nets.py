@@ -24,7 +24,6 @@ from analysis.experiments.nets import (
 from analysis.experiments.report import net_table, summary, table, text
 from analysis.experiments.results import Halves, Result
 from analysis.lesions.dissociation import Estimate
-from analysis.sealed import to_json
 from analysis.towers.comparison import tower_labels
 
 MATRIX = load_matrix("tiny-imagenet")
@@ -68,20 +67,19 @@ def result_of(
 ) -> Result:
     """A result with this chroma (steps, 96) at steps 0, 1, 2, ...; `cut` (96,) are its blind halves."""
     cuts = [("towers", TWO), *([] if cut is None else [("blind cut", cut)])]
-    halves = [
+    halves = tuple(
         Halves(name=name, labels=tuple(labels.tolist()), function=function, knowledge=A_HAS_HUE)
         for name, labels in cuts
-    ]
+    )
     card = {
         "training": {"mode": "chm145", "network": {"towers": towers}},
         "curve": [{"held_out_error": error}],
         "classes": 200,
-        "halves": [to_json(each) for each in halves],
     }
     chroma = chroma.astype(np.float32)
     live = np.ones(chroma.shape, bool)
     kernels = np.zeros((96, 3, 11, 11), np.float32)
-    return Result(condition, seed, card, kernels, np.arange(len(chroma)), chroma, live, chroma, live)
+    return Result(condition, seed, card, kernels, np.arange(len(chroma)), chroma, live, chroma, live, halves)
 
 
 def parted(by: float, rng: np.random.Generator, steps: int = 1) -> np.ndarray:
