@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.experiments.matrix import RESULTS, Matrix
 from analysis.experiments.results import Halves, Result, counts, finished
-from analysis.stats import Floats, Interval, bootstrap_mean, permutation_p, rate_lower_bound, sign_test
+from analysis.stats import Floats, Interval, fisher_p, mean_interval, permutation_p, rate_lower_bound, sign_test
 from analysis.towers.comparison import MIN_LIVE, tower_labels
 
 FEWEST = 3  # networks from which an interval across them is given
@@ -112,12 +112,17 @@ class Row(NamedTuple):
     @property
     def interval(self) -> Interval | None:
         """95 % interval of the mean excess over networks; ``None`` for fewer than 3."""
-        return bootstrap_mean(self.excess, np.random.default_rng(0)) if len(self.measured) >= FEWEST else None
+        return mean_interval(self.excess) if len(self.measured) >= FEWEST else None
 
     @property
     def sign_p(self) -> float | None:
         """Exact sign test, two-sided: the range is as often above as below the median of its null."""
         return sign_test([spread.range - spread.null_50 for spread in self.measured]) if self.measured else None
+
+    @property
+    def joint_p(self) -> float | None:
+        """P-value of the hypothesis that no network's towers are parted (Fisher), from each one's own."""
+        return fisher_p([spread.p_value for spread in self.measured]) if self.measured else None
 
     @property
     def agreeing(self) -> tuple[int, int]:

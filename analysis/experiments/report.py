@@ -12,8 +12,9 @@ from analysis.stats import Interval
 NOTE = (
     "Range: largest less smallest mean chroma energy of the towers' live kernels; of two towers the difference without "
     "its sign (which tower is the colourful one is arbitrary), of one tower that of two arbitrary halves. Chance: its "
-    "mean when the kernels' labels are shuffled. The network is the unit; its interval needs three of them. Beyond: "
-    "networks over the 99.9 % point of their own null; the bound is what their true share exceeds with 95 % "
+    "mean when the kernels' labels are shuffled. The network is the unit; its interval (Student's t) needs three of "
+    "them. Joint p: of the hypothesis that no network's towers are parted, from each one's own (Fisher). "
+    "Beyond: networks over the 99.9 % point of their own null; the bound is what their true share exceeds with 95 % "
     "confidence. "
     "Function: with conv1 and conv2 of one half silenced, by how much more hue suffers than shape (colour than grey, "
     "where labels have no shape and hue), as a share of images; the range is the difference between the halves, its "
@@ -24,7 +25,16 @@ NOTE = (
     "pool2. Blind cut: halved where the connections of conv2 part by themselves."
 )
 
-COLUMNS = (("nets", 5), ("range", 6), ("chance", 7), ("excess, 95 %", 24), ("sign p", 7), ("beyond", 7), ("bound", 6))
+COLUMNS = (
+    ("nets", 5),
+    ("range", 6),
+    ("chance", 7),
+    ("excess, 95 %", 24),
+    ("sign p", 7),
+    ("joint p", 8),
+    ("beyond", 7),
+    ("bound", 6),
+)
 
 
 def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
@@ -36,7 +46,8 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
     lines = [
         f"Kernels of “{case.condition}”, {_nets(n)}: the towers' mean chroma differs by {case.mean:.3f} on average, "
         f"{_signed(sum(case.excess) / n)}{_ends(case.interval)} more than shuffled labels give; "
-        f"{case.beyond} of {n} beyond the 99.9 % null (true share at least {case.rate_bound:.0%})."
+        f"{case.beyond} of {n} beyond the 99.9 % null (joint p = {case.joint_p:.2g}; true share at least "
+        f"{case.rate_bound:.0%})."
     ]
     learned = next(iter(rows_of(matrix, nets, KINDS[1])))
     if learned.measured:
@@ -119,7 +130,7 @@ def _line(row: Row) -> str:
     excess = f"{_signed(sum(row.excess) / n)}{_ends(row.interval)}"
     chance = sum(spread.chance for spread in row.measured) / n
     return (
-        f"{row.condition:22s} {n:5d} {row.mean:6.3f} {chance:7.3f} {excess:>24s} {row.sign_p:7.2g} "
+        f"{row.condition:22s} {n:5d} {row.mean:6.3f} {chance:7.3f} {excess:>24s} {row.sign_p:7.2g} {row.joint_p:8.2g} "
         f"{row.beyond:3d}/{n:<3d} {row.rate_bound:6.1%}{f'  crossed {row.crossed}/{n}' * (row.kind == KINDS[2])}"
     )
 
@@ -137,6 +148,7 @@ def _numbers(row: Row) -> dict[str, Any]:
         "excess_low": interval.low if interval else None,
         "excess_high": interval.high if interval else None,
         "sign_p": row.sign_p,
+        "joint_p": row.joint_p,
         "beyond_999": row.beyond,
         "rate_lower_bound": row.rate_bound,
         "crossed": row.crossed if row.kind == KINDS[2] else None,

@@ -12,8 +12,9 @@ from analysis.stats import (
     area_under_curve,
     block_permuted_differences,
     bootstrap_difference,
-    bootstrap_mean,
+    fisher_p,
     holm,
+    mean_interval,
     morans_i,
     mutual_information,
     otsu_threshold,
@@ -341,18 +342,32 @@ def test_the_bound_of_a_rate_is_where_as_many_hits_become_a_one_in_twenty_event(
         rate_lower_bound(7, 6)
 
 
-def test_the_interval_of_a_mean_of_ten_networks_is_about_as_wide_as_students():
-    rng, ratios, hits = np.random.default_rng(20), [], 0
-    for _ in range(300):
-        values = rng.normal(1, 1, 10)
-        low, high = bootstrap_mean(values, rng, n_resamples=1000)
-        ratios.append((high - low) / (2 * 2.262 * values.std(ddof=1) / np.sqrt(10)))
-        hits += low <= 1 <= high
-    assert np.mean(ratios) == pytest.approx(1, abs=0.05)
-    assert 0.90 <= hits / 300 <= 0.98
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_the_interval_of_a_mean_covers_it_in_95_of_100_however_few_the_networks(n):
+    rng = np.random.default_rng(20)
+    found = [mean_interval(rng.normal(1, 1, n)) for _ in range(4000)]
+    hits = np.mean([low <= 1 <= high for low, high in found])
+    assert hits == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 4000))
 
 
-def test_the_interval_of_few_networks_stays_within_them_and_one_has_none():
-    assert bootstrap_mean([0.1, 0.4, 0.3], np.random.default_rng(0)) == pytest.approx((0.1, 0.4))
+def test_the_interval_of_a_mean_is_that_of_the_t_table_and_one_network_has_none():
+    reach = 4.303 * 0.1 / np.sqrt(3)  # t of two degrees of freedom, as tabulated
+    assert mean_interval([0.1, 0.2, 0.3]) == pytest.approx((0.2 - reach, 0.2 + reach), abs=1e-4)
     with pytest.raises(ValueError, match="two values, got 1"):
-        bootstrap_mean([0.3], np.random.default_rng(0))
+        mean_interval([0.3])
+
+
+def test_the_joint_p_value_is_the_single_one_and_of_two_the_area_under_a_hyperbola():
+    assert fisher_p([0.03]) == pytest.approx(0.03)
+    assert fisher_p([0.1, 0.2]) == pytest.approx(0.02 * (1 - np.log(0.02)))  # P(u v <= 0.02) of uniform u and v
+    assert fisher_p([0.067, 0.075, 0.348]) == pytest.approx(scipy_stats.combine_pvalues([0.067, 0.075, 0.348]).pvalue)
+    with pytest.raises(ValueError, match="got none"):
+        fisher_p([])
+
+
+def test_the_joint_p_value_of_permuted_networks_is_rarely_small_by_chance():
+    rng, found = np.random.default_rng(21), []
+    for _ in range(1000):
+        alone = [permutation_p(*(lambda null: (null[0], null[1:]))(rng.normal(size=100))) for _ in range(3)]
+        found.append(fisher_p(alone))
+    assert np.mean(np.array(found) <= 0.05) == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 1000))

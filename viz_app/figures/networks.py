@@ -152,6 +152,7 @@ def _row_numbers(row: Row) -> dict[str, str]:
         f"{chance:.3f}",
         f"{np.mean(row.excess):+.3f}{interval}",
         f"{row.sign_p:.2g}",
+        f"{row.joint_p:.2g}",
         f"{row.beyond} of {n}",
         f"{row.rate_bound:.0%}",
     )
@@ -164,6 +165,7 @@ _NUMBERS = (
     "Chance",
     "Beyond chance, 95% interval",
     "Sign test p",
+    "Joint p",
     "Beyond the 99.9% null",
     "True share at least",
 )

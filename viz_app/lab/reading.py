@@ -22,8 +22,9 @@ KERNELS = """
 NETWORKS = """
 - **The network is the unit.** Kernels of one network compete with each other, so a p-value within a network describes
   that network. Whether training parts the towers is asked across seeds: how far apart, beyond what shuffled labels
-  give; an exact sign test; and the rate that the true one exceeds with 95% confidence. If all of 3 networks split, that
-  is 37%; of 10, 74%.
+  give (with a t interval: of three networks it is wide, as it should be); an exact sign test; a joint p-value, small if
+  shuffled labels rarely part these networks as far; and the rate that the true one exceeds with 95% confidence. If all
+  of 3 networks split, that is 37%; of 10, 74%.
 - **A condition removes the effect** if its networks lie in the band of chance while those of the case do not. One tower
   is halved arbitrarily: that is what no towers look like.
 - **Function** asks what the towers are for, whatever their kernels look like: conv1 and conv2 of one tower are

@@ -342,8 +342,8 @@ def _methods(material: Material) -> list[str]:
         "sweep's bands hold for all thresholds at once (max-T, Westfall and Young 1993).",
         "Secondary indices are adjusted for being many (Holm 1979). Intervals within a network are bootstrap intervals "
         f"over kernels, with a fixed seed; {study.PHOTOGRAPHS} images at most are shown for those that need images.",
-        "Across networks the network is the unit: bootstrap intervals of the mean, widened for few (Hesterberg 2015); "
-        "exact sign test; lower bound of the rate (Clopper and Pearson 1934).",
+        "Across networks the network is the unit: intervals of the mean by Student's t; exact sign test; joint p-value "
+        "of the networks' own (Fisher 1925); lower bound of the rate (Clopper and Pearson 1934).",
         "Function of a trained network: conv1 and conv2 of one half silenced by zeros; by how much more its hue than "
         "its shape answers suffer (top-1 in colour than in grey where labels have no factors), one half less the "
         "other, among random halves of the same size and norm against their rest. Blind cut: conv1 and conv2 halved at "

@@ -186,6 +186,8 @@ def test_rows_hold_networks_that_count_and_name_the_others() -> None:
     assert case.interval is not None
     assert case.interval.low < np.mean(case.excess) < case.interval.high
     assert case.sign_p == pytest.approx(2 / 2**4)
+    assert case.joint_p is not None
+    assert case.joint_p < 1e-12  # four times 1 in 20,001
     assert case.rate_bound == pytest.approx(0.05 ** (1 / 4))
     told = text(MATRIX, found)
     assert "left out: two-towers, seed 5: 1.0% of the held-out images are right" in told
