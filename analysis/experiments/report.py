@@ -54,11 +54,20 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
         lines.append(
             f"Of the learned part alone: {learned.mean:.3f}, {learned.beyond} of {len(learned.measured)} beyond it."
         )
+    lines += _of_others(rows_of(matrix, nets)[1:])
     lines += _of_function(next(iter(rows_of(matrix, nets, KINDS[2]))))
     lines += _of_probes(next(iter(rows_of(matrix, nets, KINDS[3]))))
     if n < FEWEST:
         lines.append(f"{_nets(n)} cannot speak for every training; an interval needs {FEWEST}.")
     return lines
+
+
+def _of_others(rows: Sequence[Row]) -> list[str]:
+    """How many networks of each other condition are beyond the null, in a sentence."""
+    found = [
+        f"{row.condition} {row.beyond} of {len(row.measured)} ({row.mean:.3f} apart)" for row in rows if row.measured
+    ]
+    return [f"Kernels beyond the 99.9 % null in other conditions: {'; '.join(found)}."] if found else []
 
 
 def _of_function(row: Row) -> list[str]:

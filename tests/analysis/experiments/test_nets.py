@@ -193,6 +193,7 @@ def test_rows_hold_networks_that_count_and_name_the_others() -> None:
     assert "left out: two-towers, seed 5: 1.0% of the held-out images are right" in told
     assert "not trained: longer, grey, norm-across" in told
     assert "4 networks" in summary(MATRIX, found)[0]
+    assert "in other conditions: one-tower 0 of 1 (0.0" in summary(MATRIX, found)[2]
 
 
 def test_few_networks_are_not_generalised_from() -> None:
