@@ -72,6 +72,7 @@ class Net(NamedTuple):
     seed: int
     top1: float  # share of the held-out training images that are right
     live: int
+    kernels: tuple[NDArray[np.float32], ...]  # (n, 3, 11, 11), raw RGB, of each tower or half
     reason: str  # why it does not count; "" if it does
     courses: dict[str, Course]  # by kind; of function and probes only the end, or nothing where there is no colour
     factors: dict[str, tuple[str, str]]  # of function and probes
@@ -224,6 +225,7 @@ def _read(result: Result, cut: str, labels: NDArray[np.intp], halves: Halves) ->
         seed=result.seed,
         top1=result.top1,
         live=int(result.live[-1].sum()),
+        kernels=tuple(result.kernels[labels == half] for half in range(int(labels.max()) + 1)),
         reason=counts(result),
         courses=courses,
         factors=factors,

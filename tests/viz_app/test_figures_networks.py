@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.experiments.nets import rows_of
+from analysis.experiments.nets import Course, rows_of
 from analysis.kernels.indices import Snapshots, chroma_energy
 from tests.viz_app.lab.world import MATRIX, NETS, STEPS, split_kernels
 from viz_app.figures import networks as figures
@@ -98,6 +98,30 @@ def test_a_course_leaves_out_step_zero_and_opens_what_is_inside_the_null(rows):
     assert len({line.line.dash for line in lines}) == 3
     assert "seed 1: step 100" in figures.courses_text(rows[0])
     assert "seed 2: never" in figures.courses_text(rows[1])
+
+
+def test_a_network_s_kernels_stand_in_a_block_for_each_half(rows):
+    cut = rows[2].nets[0]
+    figure = figures.kernels_figure(cut)
+    board = np.asarray(Image.open(io.BytesIO(base64.b64decode(figure.data[0].source.split(",")[1]))).convert("RGB"))
+    first, second = np.array_split(board.astype(int), 2, axis=1)
+    coloured = [float(np.ptp(half, axis=2).astype(bool).mean()) for half in (first, second)]
+    assert coloured[0] < 0.2 < 0.5 < coloured[1]  # 4 and 40 of 48 kernels, and what lies between them
+    assert [note.text for note in figure.layout.annotations] == [
+        "<b>● mean chroma 0.30</b>",
+        "<b>◆ mean chroma 0.60</b>",
+    ]
+    assert (
+        figures.kernels_text(cut)
+        == "one-tower, blind cut, seed 1: mean chroma of live kernels ● 0.30, ◆ 0.60 (p = 0.001)."
+    )
+
+
+def test_kernels_without_enough_live_ones_are_shown_without_a_mean(rows):
+    unmeasured = rows[0].nets[0]._replace(courses={"as trained": Course(STEPS[:1], (None,))})
+    first, _ = figures.kernels_figure(unmeasured).layout.annotations
+    assert first.text == "<b>● mean chroma not measurable</b>"
+    assert "(p" not in figures.kernels_text(unmeasured)
 
 
 def test_every_kept_step_is_a_frame_of_the_film(snapshots):

@@ -242,6 +242,8 @@ def test_networks_show_every_condition_and_name_what_is_missing(small_matrix):
     assert "seed 1: step 100" in text
     alive(app.selectbox(key="condition").select("one-tower").run())
     assert "seed 1: never" in words(app)
+    alive(app.segmented_control(key="network of one-tower").select("seed 2").run())
+    assert "one-tower, seed 2: mean chroma of live kernels" in words(app)
 
 
 def test_the_networks_that_come_with_the_code_can_be_shown():

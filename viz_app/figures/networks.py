@@ -46,6 +46,10 @@ COURSE_TEXT = (
     "of shuffled labels stay below. Filled marks: beyond the 99.9% point of its own null. Steps at which a tower has "
     "too few live kernels are left out."
 )
+KERNELS_TEXT = (
+    "The finished first layer of one trained network, each kernel on its own contrast, by tower; without towers by the "
+    "halves that are compared."
+)
 FILM_TEXT = (
     "The first layer of the network on this page while it was trained, each kernel on its own contrast. Play it, or "
     "drag the slider."
@@ -269,6 +273,37 @@ def courses_text(row: Row) -> str:
     )
 
 
+# The kernels.
+
+
+def kernels_figure(net: Net) -> go.Figure:
+    """The finished kernels of one network, a block for each tower or half."""
+    board = _board(np.concatenate(net.kernels), len(net.kernels))
+    height, width = board.picture.shape[:2]
+    names = [f"{mark.glyph} mean chroma {mean}" for mark, mean in zip(TOWER_MARKS, chroma_of_parts(net), strict=False)]
+    layout = {
+        "xaxis": PICTURE_X | {"range": [-1.5, width + 0.5]},
+        "yaxis": PICTURE_Y | {"range": [height + 0.5, -10]},
+        "annotations": _block_names(board, names),
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+    }
+    return plain_figure([_picture(board)], layout, height=480)
+
+
+def chroma_of_parts(net: Net) -> list[str]:
+    """Mean chroma of the live kernels in each tower or half as trained, for reading."""
+    last = net.courses[KINDS[0]].last
+    return [f"{mean:.2f}" for mean in last.means] if last else ["not measurable"] * len(net.kernels)
+
+
+def kernels_text(net: Net) -> str:
+    """One network's kernels in words."""
+    last = net.courses[KINDS[0]].last
+    means = ", ".join(f"{mark.glyph} {mean}" for mark, mean in zip(TOWER_MARKS, chroma_of_parts(net), strict=False))
+    name = f"{net.condition}{f', {net.cut}' * bool(net.cut)}, seed {net.seed}"
+    return f"{name}: mean chroma of live kernels {means}{f' (p = {last.p_value:.2g})' if last else ''}."
+
+
 # The film.
 
 
@@ -340,14 +375,12 @@ def _picture(board: Board) -> dict[str, Any]:
 
 def _notes(board: Board, title: str) -> list[dict[str, Any]]:
     """Names of the towers over their blocks, what the frame shows below."""
-    plain = {"showarrow": False, "xanchor": "left", "yanchor": "bottom"}
-    names = [
-        plain | {"x": left, "y": -2, "text": f"<b>{TOWER_MARKS[tower].glyph} {TOWER_MARKS[tower].name}</b>"}
-        for tower, (left, _) in zip(board.towers, board.edges, strict=True)
-    ]
-    return [*names, plain | {"x": 1, "xref": "paper", "xanchor": "right", "y": -0.1, "yref": "paper", "text": title}]
+    names = _block_names(board, [f"{TOWER_MARKS[tower].glyph} {TOWER_MARKS[tower].name}" for tower in board.towers])
+    below = {"showarrow": False, "x": 1, "xref": "paper", "xanchor": "right", "y": -0.1, "yref": "paper"}
+    return [*names, below | {"yanchor": "bottom", "text": title}]
 
 
-def kind_of(learned: bool) -> str:
-    """The name of what was measured."""
-    return KINDS[int(learned)]
+def _block_names(board: Board, names: Sequence[str]) -> list[dict[str, Any]]:
+    """A name over each block."""
+    above = {"showarrow": False, "xanchor": "left", "yanchor": "bottom", "y": -2}
+    return [above | {"x": left, "text": f"<b>{name}</b>"} for name, (left, _) in zip(names, board.edges, strict=True)]

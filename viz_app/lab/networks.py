@@ -73,6 +73,24 @@ def over_training(rows: Sequence[Row]) -> None:
         alt=figures.courses_text(row),
     )
     st.caption(f"{row.asks} {figures.COURSE_TEXT} {figures.courses_text(row)}")
+    kernels_of_one(row)
+
+
+def kernels_of_one(row: Row) -> None:
+    """The kernels of one network of a condition, to be looked at."""
+    nets = {f"seed {net.seed}": net for net in row.nets if not net.reason}
+    st.subheader("What they learned")
+    chosen = st.segmented_control(
+        "Network", list(nets), default=next(iter(nets)), required=True, key=f"network of {row.condition}"
+    )
+    text = figures.kernels_text(nets[chosen])
+    st.plotly_chart(
+        figures.kernels_figure(nets[chosen]),
+        key="kernels_of_one",
+        config=figure_config(f"{row.condition}-kernels"),
+        alt=text,
+    )
+    st.caption(f"{text} {figures.KERNELS_TEXT}")
 
 
 def film() -> None:

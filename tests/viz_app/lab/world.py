@@ -76,7 +76,8 @@ def net(condition: str, seed: int, size: float, reason: str = "", cut: str = "")
     }
     courses |= {kind: Course(STEPS[-1:], (spread(size / 2),)) for kind in ("function", "probes")}
     factors = {"function": ("shape", "hue"), "probes": ("orientation", "hue")}
-    return Net(condition, cut, seed, 0.3, 90, reason, courses, factors, crossed=size > 0.2)
+    kernels = tuple(np.split(split_kernels(), 2))
+    return Net(condition, cut, seed, 0.3, 90, kernels, reason, courses, factors, crossed=size > 0.2)
 
 
 MATRIX = Matrix(
