@@ -96,11 +96,16 @@ def test_a_job_that_is_cancelled_while_it_waits_never_starts(module, tmp_path):
 
 
 def test_a_job_that_is_cancelled_while_it_starts_is_ended(module, monkeypatch):
-    monkeypatch.setattr(jobs, "_step_back", lambda pid: jobs.cancel("a"))
+    found = []
+
+    def cancelled(pid):
+        found.append(job("a"))
+        jobs.cancel("a")
+
+    monkeypatch.setattr(jobs, "_step_back", cancelled)
     began = time.monotonic()
     jobs.start("a", module("import time; time.sleep(60)"))
-    found = job("a")
-    wait_for(lambda: not found.running)
+    wait_for(lambda: found and not found[0].running)
     assert time.monotonic() - began < 60
 
 
