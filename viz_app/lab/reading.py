@@ -33,7 +33,7 @@ NETWORKS = """
 - **Probes** ask what the towers know: a linear classifier is to tell hue and orientation of gratings from a tower's
   pool2. The null are random halves of pool2.
 - **Blind cut**: a network without groups has no towers, but its conv2 may read some kernels together. It is halved
-  there, without looking at colour.
+  there, without looking at colour. The cut is found in the finished network; the time course looks back along it.
 - **A network counts** if it has learned something (20% top-1, or three times chance) and 60 of its 96 kernels are live.
 """
 ROUTING = """
