@@ -11,8 +11,8 @@ def reuse_freed_memory() -> bool:
 
     Every layer of every step asks for tens of megabytes. By default glibc maps them fresh, and the system clears each
     page at its first touch: on one core that was a seventh of a training step (batches of 128 at 127 px took 0.60 s
-    rather than 0.69 s side by side). The process then keeps its greatest size until it ends, so this is for trainings
-    and extractions, not for the app.
+    rather than 0.69 s side by side). The process then keeps its greatest size until it ends, so this is for trainings,
+    not for the app.
     """
     if sys.platform != "linux":
         return False

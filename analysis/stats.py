@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, chi2, hypergeom, norm, rankdata
+from scipy.stats import binomtest, combine_pvalues, hypergeom, norm, rankdata
 from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
@@ -221,7 +221,7 @@ def fisher_p(p_values: ArrayLike) -> float:
     values = np.asarray(p_values, np.float64)
     if not values.size:
         raise ValueError("A joint p-value needs at least one, got none.")
-    return float(chi2.sf(-2 * np.log(values).sum(), 2 * values.size))
+    return float(combine_pvalues(values, method="fisher").pvalue)
 
 
 def _neighbours(

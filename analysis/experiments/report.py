@@ -39,7 +39,7 @@ COLUMNS = (
 
 def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
     """The findings in sentences, no stronger than the number of networks allows."""
-    case = next(iter(rows_of(matrix, nets)))
+    case, *others = rows_of(matrix, nets)
     if not case.measured:
         return [f"No network of “{case.condition}” has been measured yet."]
     n = len(case.measured)
@@ -49,14 +49,14 @@ def summary(matrix: Matrix, nets: Sequence[Net]) -> list[str]:
         f"{case.beyond} of {n} beyond the 99.9 % null (joint p = {case.joint_p:.2g}; true share at least "
         f"{case.rate_bound:.0%})."
     ]
-    learned = next(iter(rows_of(matrix, nets, KINDS[1])))
+    learned = rows_of(matrix, nets, KINDS[1])[0]
     if learned.measured:
         lines.append(
             f"Of the learned part alone: {learned.mean:.3f}, {learned.beyond} of {len(learned.measured)} beyond it."
         )
-    lines += _of_others(rows_of(matrix, nets)[1:])
-    lines += _of_function(next(iter(rows_of(matrix, nets, KINDS[2]))))
-    lines += _of_probes(next(iter(rows_of(matrix, nets, KINDS[3]))))
+    lines += _of_others(others)
+    lines += _of_function(rows_of(matrix, nets, KINDS[2])[0])
+    lines += _of_probes(rows_of(matrix, nets, KINDS[3])[0])
     if n < FEWEST:
         lines.append(f"{_nets(n)} cannot speak for every training; an interval needs {FEWEST}.")
     return lines

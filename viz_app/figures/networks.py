@@ -1,6 +1,6 @@
 """Many trained networks: which condition parts the towers, when it happens, and the kernels as they come about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -279,18 +279,11 @@ def courses_text(row: Row) -> str:
 def kernels_figure(net: Net) -> go.Figure:
     """The finished kernels of one network, a block for each tower or half."""
     board = _board(np.concatenate(net.kernels), len(net.kernels))
-    height, width = board.picture.shape[:2]
-    names = [f"{mark.glyph} mean chroma {mean}" for mark, mean in zip(TOWER_MARKS, chroma_of_parts(net), strict=False)]
-    layout = {
-        "xaxis": PICTURE_X | {"range": [-1.5, width + 0.5]},
-        "yaxis": PICTURE_Y | {"range": [height + 0.5, -10]},
-        "annotations": _block_names(board, names),
-        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-    }
-    return plain_figure([_picture(board)], layout, height=480)
+    names = _marked(f"mean chroma {mean}" for mean in _chroma_of_parts(net))
+    return plain_figure([_picture(board)], _around(board, _block_names(board, names)), height=480)
 
 
-def chroma_of_parts(net: Net) -> list[str]:
+def _chroma_of_parts(net: Net) -> list[str]:
     """Mean chroma of the live kernels in each tower or half as trained, for reading."""
     last = net.courses[KINDS[0]].last
     return [f"{mean:.2f}" for mean in last.means] if last else ["not measurable"] * len(net.kernels)
@@ -299,7 +292,7 @@ def chroma_of_parts(net: Net) -> list[str]:
 def kernels_text(net: Net) -> str:
     """One network's kernels in words."""
     last = net.courses[KINDS[0]].last
-    means = ", ".join(f"{mark.glyph} {mean}" for mark, mean in zip(TOWER_MARKS, chroma_of_parts(net), strict=False))
+    means = ", ".join(_marked(_chroma_of_parts(net)))
     name = f"{net.condition}{f', {net.cut}' * bool(net.cut)}, seed {net.seed}"
     return f"{name}: mean chroma of live kernels {means}{f' (p = {last.p_value:.2g})' if last else ''}."
 
@@ -313,18 +306,13 @@ def film_figure(snapshots: Snapshots, towers: int) -> go.Figure:
     titles = film_titles(snapshots, towers)
     names = [f"{step:,}" for step in snapshots.steps]
     last = len(boards) - 1
-    height, width = boards[0].picture.shape[:2]
     frames = [
         {"name": name, "data": [_picture(board)], "layout": {"annotations": _notes(boards[0], title)}}
         for name, board, title in zip(names, boards, titles, strict=True)
     ]
     play = {"frame": {"duration": FRAME_MS, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": True}
     jump = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
-    layout = {
-        "xaxis": PICTURE_X | {"range": [-1.5, width + 0.5]},
-        "yaxis": PICTURE_Y | {"range": [height + 0.5, -10]},
-        "annotations": _notes(boards[0], titles[last]),
-        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+    layout = _around(boards[0], _notes(boards[0], titles[last])) | {
         "updatemenus": [
             {
                 "type": "buttons",
@@ -359,8 +347,7 @@ def film_titles(snapshots: Snapshots, towers: int) -> list[str]:
     """The mean chroma of each tower at every kept step, noise included."""
     chroma = [chroma_energy(layer.astype(np.float32)).reshape(towers, -1).mean(1) for layer in snapshots.kernels]
     return [
-        f"step {step:,}: mean chroma "
-        + ", ".join(f"{mark.glyph} {mean:.2f}" for mark, mean in zip(TOWER_MARKS, means, strict=False))
+        f"step {step:,}: mean chroma {', '.join(_marked(f'{mean:.2f}' for mean in means))}"
         for step, means in zip(snapshots.steps, chroma, strict=True)
     ]
 
@@ -373,9 +360,25 @@ def _picture(board: Board) -> dict[str, Any]:
     return {"type": "image", "source": data_uri(board.picture), "zsmooth": False, "hoverinfo": "skip"}
 
 
+def _around(board: Board, notes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The layout of a figure that shows one board of kernels, with room for names above."""
+    height, width = board.picture.shape[:2]
+    return {
+        "xaxis": PICTURE_X | {"range": [-1.5, width + 0.5]},
+        "yaxis": PICTURE_Y | {"range": [height + 0.5, -10]},
+        "annotations": notes,
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+    }
+
+
+def _marked(words: Iterable[str]) -> list[str]:
+    """A word for each tower or half, behind its mark."""
+    return [f"{mark.glyph} {word}" for mark, word in zip(TOWER_MARKS, words, strict=False)]
+
+
 def _notes(board: Board, title: str) -> list[dict[str, Any]]:
     """Names of the towers over their blocks, what the frame shows below."""
-    names = _block_names(board, [f"{TOWER_MARKS[tower].glyph} {TOWER_MARKS[tower].name}" for tower in board.towers])
+    names = _block_names(board, _marked(TOWER_MARKS[tower].name for tower in board.towers))
     below = {"showarrow": False, "x": 1, "xref": "paper", "xanchor": "right", "y": -0.1, "yref": "paper"}
     return [*names, below | {"yanchor": "bottom", "text": title}]
 
